@@ -1,0 +1,1 @@
+"""Folders mirror the packages; `integration/` runs the real program against the real servers of `services/`."""

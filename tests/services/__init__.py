@@ -1,0 +1,9 @@
+"""The real servers that tests talk to: installed if missing, started on free loopback ports, stopped by their pid.
+
+process.py    Server: what every server here has in common (start, await, stop, kill, restart, log)
+ports.py      free loopback ports, outside the range that outgoing connections use
+apt.py        a Debian package for a missing command; Unavailable says why a server cannot be had
+nginx.py, redis.py, postgres.py, iperf3.py, haproxy.py          what stands behind, or beside, the balancer
+
+A server is a context manager: `with Redis() as redis: redis.port`. Over stop() and start() it keeps its ports and its data.
+"""
