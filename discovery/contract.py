@@ -18,7 +18,7 @@ Answer = Sequence[BackendSpec]
 
 
 class DiscoveryError(Exception):
-    """A fetch failed. The message says what failed and where; it is logged and shown by the API, so it holds no secret."""
+    """A fetch failed. The message says what failed and where; it is logged and shown by the API: no secrets."""
 
 
 class Options(BaseModel):
