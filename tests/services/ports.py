@@ -3,8 +3,8 @@
 import random
 import socket
 
-# Outgoing connections take their ports from 32768 up (net.ipv4.ip_local_port_range). A server's port lies below, so that
-# a load test beside it cannot take the port between the moment it was picked and the moment the server binds it.
+# Outgoing connections take their ports from 32768 up (net.ipv4.ip_local_port_range). A server's port lies below, so
+# that a load test beside it cannot take the port between the moment it was picked and the moment the server binds it.
 _RANGE = range(12_000, 32_000)
 _given: set[int] = set()
 

@@ -13,10 +13,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Self
 
+from tests.services.proc import group
+
 LOOPBACK = "127.0.0.1"
 
 running: "weakref.WeakSet[Server]" = weakref.WeakSet()
 """Servers with a process, so that a failed test can show what they logged."""
+
+
+def unique(name: str) -> str:
+    """Start of a name for something of this run (a folder, a control group), so that a leak of it is found."""
+    return f"gobetween-{os.getpid()}-{name}-"
 
 
 class StartError(Exception):
@@ -37,7 +44,7 @@ class Server(ABC):
     stop_signal: ClassVar[int] = signal.SIGTERM
 
     def __init__(self) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix=f"gobetween-{self.name}-")
+        self._temporary = tempfile.TemporaryDirectory(prefix=unique(self.name))
         self.folder = Path(self._temporary.name)
         self.log = self.folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -133,6 +140,8 @@ class Server(ABC):
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        while group(self.process.pid):
+            time.sleep(0.005)
         self.process = None
         running.discard(self)
 

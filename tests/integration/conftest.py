@@ -1,0 +1,71 @@
+"""Fixtures that give a test its real servers. One that cannot be had: the test is skipped, or fails where CI=true.
+
+Function-scoped where a server starts in a blink or holds state that a test changes; session-scoped where that costs.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Protocol, TypeVar
+
+import pytest
+
+from tests.services.apt import Unavailable
+from tests.services.iperf3 import Iperf3
+from tests.services.nginx import Nginx
+from tests.services.postgres import Postgres
+from tests.services.process import Server
+from tests.services.redis import Redis
+
+AnyServer = TypeVar("AnyServer", bound=Server)
+
+
+class Serve(Protocol):
+    """Starts a server and stops it when the test, or the run, ends."""
+
+    def __call__(self, server: AnyServer) -> AnyServer: ...
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """`serve(Nginx("a"))` starts any server and stops it when the test ends."""
+    with ExitStack() as stack:
+        yield lambda server: _start(stack, server)
+
+
+@pytest.fixture(scope="session")
+def serve_session() -> Iterator[Serve]:
+    """As `serve`, until the end of the run."""
+    with ExitStack() as stack:
+        yield lambda server: _start(stack, server)
+
+
+def _start(stack: ExitStack, server: AnyServer) -> AnyServer:
+    stack.callback(server.close)
+    try:
+        server.start()
+    except Unavailable as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{server.name}: {reason}")
+        pytest.skip(f"{server.name}: {reason}")
+    return server
+
+
+@pytest.fixture
+def nginx(serve: Serve) -> Nginx:
+    return serve(Nginx())
+
+
+@pytest.fixture
+def redis(serve: Serve) -> Redis:
+    return serve(Redis())
+
+
+@pytest.fixture
+def iperf3_server(serve: Serve) -> Iperf3:
+    return serve(Iperf3())
+
+
+@pytest.fixture(scope="session")
+def postgres(serve_session: Serve) -> Postgres:
+    return serve_session(Postgres())
