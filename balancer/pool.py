@@ -1,0 +1,257 @@
+"""The backends of one server, and the pick among them."""
+
+import logging
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+
+from balancer.algorithm import Algorithm
+from balancer.backend import Backend, BackendSpec
+from balancer.counters import RX, TX, Counters
+from balancer.registry import load
+
+log = logging.getLogger("pygobetween.balancer")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an update did.
+
+    `added` are new or back, `removed` are no longer discovered, `updated` kept host and port.
+    """
+
+    added: tuple[Backend, ...] = ()
+    removed: tuple[Backend, ...] = ()
+    updated: tuple[Backend, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.updated)
+
+
+class Pool:
+    """The backends of a server, and who of them gets the next connection.
+
+    Picked are backends that are discovered, live, resolved and not full, by the algorithm, from the lowest-numbered
+    priority that has one. The algorithm never looks at backends that cannot be picked: any number of changes only
+    marks the tiers stale, and the next `acquire` builds them anew, once.
+
+    Args:
+        algorithm: its name in the registry.
+        counters: where the backends get their rows.
+        priority_tiers: priorities count for any algorithm; without it they do for those that ask for it themselves
+            (weight).
+        initially_live: the verdict on a new backend until health checks give theirs.
+
+    Raises:
+        UnknownAlgorithmError: the registry does not know the algorithm.
+    """
+
+    def __init__(
+        self, algorithm: str, counters: Counters, *, priority_tiers: bool = False, initially_live: bool = True
+    ) -> None:
+        self._algorithm = load(algorithm)
+        self._counters = counters
+        self._values = counters.values
+        self._tiered = priority_tiers or self._algorithm.tiered
+        self._initially_live = initially_live
+        self._known: dict[tuple[str, int], Backend] = {}
+        self._listed: tuple[Backend, ...] | None = ()
+        self._tiers: dict[int, Algorithm] = {}
+        self._choose: Callable[[str], Backend] = _nobody
+        self._stale = False
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """All that are listed, sorted by address: the discovered ones, and gone ones with open connections."""
+        if self._listed is None:
+            self._listed = tuple(sorted(self._known.values(), key=attrgetter("address")))
+        return self._listed
+
+    # The data plane's side: once per connection, so written for speed. ACTIVE is column 0 of a row.
+
+    def acquire(self, client: str, tried: Container[Backend] = ()) -> Backend | None:
+        """Pick a backend and count a connection as open there; None when there is none to pick.
+
+        Args:
+            client: the peer's IP as accept() gave it, "" over a UNIX socket.
+            tried: backends this connection has failed at.
+        """
+        if self._stale:
+            self._rebuild()
+        backend = self._choose(client)
+        if backend.full or backend in tried:
+            other = self._choose_other(client, tried)
+            if other is None:
+                return None
+            backend = other
+        active = self._values[backend.row] + 1
+        self._values[backend.row] = active
+        if active >= backend.limit:
+            self._set_full(backend, True)
+        moved = backend.moved
+        if moved is not None:
+            moved(backend)
+        return backend
+
+    def release(self, backend: Backend) -> None:
+        """A connection acquired here has ended. The backend's row is not to be written after its last one has.
+
+        Raises:
+            RuntimeError: the backend has no open connection.
+        """
+        active = self._values[backend.row] - 1
+        if active < 0:
+            raise RuntimeError(f"{backend!r} was released more often than acquired")
+        self._values[backend.row] = active
+        if backend.full and active < backend.limit:
+            self._set_full(backend, False)
+        moved = backend.moved
+        if moved is not None:
+            moved(backend)
+        if not (active or backend.discovered):
+            self._forget(backend)
+
+    # The control plane's side.
+
+    def update(self, specs: Iterable[BackendSpec]) -> Change:
+        """The answer of discovery is now this. Of duplicates (same host and port) the first counts.
+
+        Known backends keep their counters and health. One that is gone takes no new connections and stays listed
+        until its last one ends; one that comes back before that is the same object.
+        """
+        wanted: dict[tuple[str, int], BackendSpec] = {}
+        duplicates = [spec for spec in specs if wanted.setdefault((spec.host, spec.port), spec) is not spec]
+        if duplicates:
+            log.warning("ignoring %d duplicate backends, the first is %s", len(duplicates), duplicates[0].address)
+        removed = tuple(b for key, b in self._known.items() if b.discovered and key not in wanted)
+        added, updated = [], []
+        for key, spec in wanted.items():
+            backend = self._known.get(key)
+            if backend is None:
+                backend = self._known[key] = Backend(spec, self._counters.allocate(), live=self._initially_live)
+                added.append(backend)
+            else:
+                if not backend.discovered:
+                    backend.discovered = True
+                    added.append(backend)
+                elif backend.spec != spec:
+                    updated.append(backend)
+                backend.describe(spec)
+        for backend in removed:
+            backend.discovered = False
+            if not self._values[backend.row]:
+                self._forget(backend)
+        change = Change(tuple(added), removed, tuple(updated))
+        if change:
+            self._listed = None
+            self._stale = True
+            self._inspect((*added, *updated))
+        return change
+
+    def set_live(self, backend: Backend, live: bool) -> None:
+        """The verdict of the health checks."""
+        if backend.live != live:
+            backend.live = live
+            self._stale = True
+
+    def set_resolved(self, backend: Backend, family: int, sockaddr: Any | None) -> None:
+        """Where to connect from now on; None takes the backend out until it is known again."""
+        if (backend.sockaddr is None) != (sockaddr is None):
+            self._stale = True
+        backend.family = family
+        backend.sockaddr = sockaddr
+
+    def tick(self, seconds: float) -> None:
+        """Take the rates of bytes from the counters; `seconds` is the time since the last tick, more than 0."""
+        values = self._values
+        for backend in self._known.values():
+            rx, tx = values[backend.row + RX], values[backend.row + TX]
+            backend.rx_second = round((rx - backend.rx_seen) / seconds)
+            backend.tx_second = round((tx - backend.tx_seen) / seconds)
+            backend.rx_seen = rx
+            backend.tx_seen = tx
+        for tier in self._tiers.values():
+            tier.tick()
+
+    @property
+    def pending(self) -> Iterator[None]:
+        """Work that the last changes left over, mostly none: to be exhausted after a change, other work between its
+        steps.
+
+        Each step takes about a millisecond. Until it is done picks are valid but follow the older state. A change on
+        the way is taken up by the same work.
+        """
+        if self._stale:
+            self._rebuild()
+        return chain.from_iterable(tier.pending() for tier in self._tiers.values())
+
+    def _choose_other(self, client: str, tried: Container[Backend]) -> Backend | None:
+        """The choice when the one of the first tier cannot be had."""
+        for tier in self._tiers.values():
+            backend = tier.choose(client)
+            if not (backend.full or backend in tried):
+                return backend
+            other = tier.choose_other(client, tried)
+            if other is not None:
+                return other
+        return None
+
+    def _set_full(self, backend: Backend, full: bool) -> None:
+        backend.full = full
+        for tier in self._tiers.values():
+            tier.full_changed()
+
+    def _forget(self, backend: Backend) -> None:
+        del self._known[backend.key]
+        self._counters.free(backend.row)
+        self._listed = None
+
+    def _takes_part(self, backend: Backend) -> bool:
+        """No negative weight or priority where these count (RFC 2782 knows none)."""
+        return not ((self._algorithm.weighted and backend.weight < 0) or (self._tiered and backend.priority < 0))
+
+    def _inspect(self, changed: Iterable[Backend]) -> None:
+        """Look at new specs: a changed limit may make a backend full, a negative number takes it out."""
+        ignored = []
+        for backend in changed:
+            backend.full = self._values[backend.row] >= backend.limit
+            if not self._takes_part(backend):
+                ignored.append(backend)
+        if ignored:
+            log.warning(
+                "ignoring %d backends with a negative weight or priority, the first is %s",
+                len(ignored),
+                ignored[0].address,
+            )
+
+    def _rebuild(self) -> None:
+        """Give each tier's algorithm its pickable backends; algorithms whose tier goes on are kept, with what they
+        know.
+        """
+        self._stale = False
+        members: dict[int, list[Backend]] = {}
+        for backend in self.backends:
+            backend.moved = None
+            if backend.live and backend.discovered and backend.sockaddr is not None and self._takes_part(backend):
+                members.setdefault(backend.priority if self._tiered else 0, []).append(backend)
+        before, self._tiers = self._tiers, {}
+        for priority in sorted(members):
+            tier = self._tiers[priority] = before.get(priority) or self._algorithm(self._values)
+            tier.rebuild(tuple(members[priority]))
+            if tier.moved is not None:
+                for backend in members[priority]:
+                    backend.moved = tier.moved
+        self._choose = next((tier.choose for tier in self._tiers.values()), _nobody)
+
+
+_NOBODY = Backend(BackendSpec("nobody", 0), row=0)
+_NOBODY.full = True
+
+
+def _nobody(client: str) -> Backend:
+    """The choice where there is nobody to choose: one that can never be had, so that `acquire` needs no further
+    check.
+    """
+    return _NOBODY

@@ -1,0 +1,37 @@
+"""Random by weight, as RFC 2782 describes it for SRV records."""
+
+from bisect import bisect
+from collections.abc import Sequence
+from itertools import accumulate
+from random import random
+
+from balancer.algorithm import Algorithm
+from balancer.backend import Backend
+
+
+class Weight(Algorithm):
+    """A backend's odds are its weight over the sum of weights of the lowest-numbered priority that has a backend to
+    give.
+
+    When all weights are 0 the odds are equal; a backend of weight 0 beside others is picked only when no other is
+    left.
+    """
+
+    tiered = True
+    weighted = True
+    draws = True
+
+    def rebuild(self, backends: Sequence[Backend]) -> None:
+        super().rebuild(backends)
+        self._sums = cumulative_weights(backends)
+        self._total = float(self._sums[-1])
+        self._last = len(backends) - 1
+
+    def choose(self, client: str) -> Backend:
+        return self.backends[bisect(self._sums, random() * self._total, 0, self._last)]
+
+
+def cumulative_weights(backends: Sequence[Backend]) -> list[int]:
+    """Running sums of the weights, which are not negative; of ones when every weight is 0."""
+    sums = list(accumulate(backend.weight for backend in backends))
+    return sums if sums[-1] else list(range(1, len(backends) + 1))
