@@ -6,18 +6,29 @@ Function-scoped where a server starts in a blink or holds state that a test chan
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import pytest
 
 from tests.services.apt import Unavailable
+from tests.services.consul import Consul, ConsulCluster
 from tests.services.iperf3 import Iperf3
 from tests.services.nginx import Nginx
 from tests.services.postgres import Postgres
-from tests.services.process import Server
 from tests.services.redis import Redis
 
-AnyServer = TypeVar("AnyServer", bound=Server)
+
+class Startable(Protocol):
+    """A server, or several that belong together."""
+
+    name: ClassVar[str]
+
+    def start(self) -> object: ...
+
+    def close(self) -> None: ...
+
+
+AnyServer = TypeVar("AnyServer", bound=Startable)
 
 
 class Serve(Protocol):
@@ -69,3 +80,13 @@ def iperf3_server(serve: Serve) -> Iperf3:
 @pytest.fixture(scope="session")
 def postgres(serve_session: Serve) -> Postgres:
     return serve_session(Postgres())
+
+
+@pytest.fixture
+def consul(serve: Serve) -> Consul:
+    return serve(Consul())
+
+
+@pytest.fixture
+def consul_cluster(serve: Serve) -> ConsulCluster:
+    return serve(ConsulCluster())

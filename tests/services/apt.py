@@ -2,7 +2,9 @@
 
 import fcntl
 import functools
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -76,3 +78,66 @@ def lock() -> Iterator[None]:
     with Path(tempfile.gettempdir(), "gobetween-tests-apt.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def extract(package: str, suite: str, sha256: str, path: str) -> Path:
+    """A file out of a package of another Debian suite, which is neither installed nor known to the system's apt.
+
+    It is kept in the user's cache folder, so that it is downloaded once on a machine.
+
+    Args:
+        package: its name.
+        suite: for instance "bullseye"; taken from the mirror that the machine's own apt uses.
+        sha256: of the package file, in hex.
+        path: of the file inside the package.
+
+    Raises:
+        Unavailable: no apt, no such package there, or another digest.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gobetween-tests")
+    kept = cache / sha256 / path
+    if shutil.which("apt-get") is None:
+        raise Unavailable(f"{package} of {suite} is not here, and this is no Debian")
+    with lock():
+        if not kept.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                file = _download(package, suite, Path(folder))
+                if (found := hashlib.sha256(file.read_bytes()).hexdigest()) != sha256:
+                    raise Unavailable(f"{file.name} has SHA-256 {found}, not {sha256}")
+                subprocess.run(["dpkg", "-x", file, f"{folder}/content"], check=True)
+                Path(folder, "content").rename(cache / sha256)
+    return kept
+
+
+def _download(package: str, suite: str, folder: Path) -> Path:
+    """The package file, fetched with lists and cache of its own: the system's apt state is untouched."""
+    lists, cache, sources = folder / "lists", folder / "cache", folder / "sources.list"
+    (lists / "partial").mkdir(parents=True)
+    (cache / "archives" / "partial").mkdir(parents=True)
+    sources.write_text(f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {_mirror()} {suite} main\n")
+    options = {
+        "Dir::Etc::sourcelist": sources,
+        "Dir::Etc::sourceparts": "-",
+        "Dir::State::lists": lists,
+        "Dir::Cache": cache,
+        "APT::Sandbox::User": "root",
+    }
+    flags = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
+    apt_get(*flags, "update", "-qq")
+    apt_get(*flags, "download", "-qq", package, cwd=folder)
+    return next(folder.glob(f"{package}_*.deb"))
+
+
+def _mirror() -> str:
+    """The archive that the machine's own apt sources name first."""
+    etc = Path("/etc/apt")
+    patterns = {
+        r"^URIs:\s*(\S+)": sorted(etc.glob("sources.list.d/*.sources")),
+        r"^deb\s+(?:\[[^]]*\]\s+)?(\S+)": [etc / "sources.list", *sorted(etc.glob("sources.list.d/*.list"))],
+    }
+    for pattern, files in patterns.items():
+        for file in files:
+            if file.exists() and (match := re.search(pattern, file.read_text(), re.MULTILINE)):
+                return match[1]
+    raise Unavailable("the machine's apt sources name no archive")
