@@ -12,8 +12,10 @@ import pytest
 
 from tests.services.apt import Unavailable
 from tests.services.consul import Consul, ConsulCluster
+from tests.services.etcd import Etcd
 from tests.services.iperf3 import Iperf3
 from tests.services.nginx import Nginx
+from tests.services.nsd import Nsd
 from tests.services.postgres import Postgres
 from tests.services.redis import Redis
 
@@ -90,3 +92,13 @@ def consul(serve: Serve) -> Consul:
 @pytest.fixture
 def consul_cluster(serve: Serve) -> ConsulCluster:
     return serve(ConsulCluster())
+
+
+@pytest.fixture
+def nsd(serve: Serve) -> Nsd:
+    return serve(Nsd())
+
+
+@pytest.fixture
+def etcd(serve: Serve) -> Etcd:
+    return serve(Etcd())

@@ -49,9 +49,8 @@ class Agent(Server):
     @property
     def api(self) -> JsonApi:
         """The agent's HTTP API with the right to do anything."""
-        return JsonApi(
-            self.address, self.port, self.tls_context(), {"X-Consul-Token": self.token} if self.token else {}
-        )
+        headers = {"X-Consul-Token": self.token} if self.token else {}
+        return JsonApi(self.address, self.port, self.tls_context(), headers)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """None: plain HTTP."""
@@ -186,7 +185,7 @@ class Consul(Agent):
     def _create_certificates(self) -> None:
         for arguments in ["ca", "create"], ["cert", "create", "-server"], ["cert", "create", "-client"]:
             address = [] if arguments[0] == "ca" else ["-additional-ipaddress", LOOPBACK]
-            command = [consul_binary(), "tls", *arguments, *address]
+            command: list[str | Path] = [consul_binary(), "tls", *arguments, *address]
             subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
 
 

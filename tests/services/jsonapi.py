@@ -1,4 +1,4 @@
-"""A client of the servers' own HTTP APIs, by which tests change them. It uses no proxy and no CA from the environment."""
+"""A client of the servers' own HTTP APIs, by which tests change them; no proxy and no CA of the environment."""
 
 import http.client
 import json

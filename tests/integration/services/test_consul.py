@@ -1,4 +1,4 @@
-"""Consul: dev agent, ACL, mTLS and a cluster do what SERVICES of that kind do in the field."""
+"""Consul: a dev agent, one with ACL, one with mTLS, and a cluster, as they behave in the field."""
 
 import ssl
 from pathlib import Path
@@ -92,7 +92,7 @@ def test_a_cluster_that_loses_its_leader_elects_another(consul_cluster: ConsulCl
     assert consul_cluster.wait_for_leader(peers=3) is not None
 
 
-def test_the_cluster_leaves_no_process(serve: Serve) -> None:
+def test_a_closed_cluster_leaves_no_process() -> None:
     cluster = ConsulCluster().start()
     pids = [server.pid for server in cluster.servers]
     cluster.close()

@@ -1,0 +1,131 @@
+"""etcd 3.4: keys changed through the v3 JSON gateway."""
+
+import base64
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from tests.services import apt
+from tests.services.certificates import Authority, Certificate
+from tests.services.jsonapi import JsonApi
+from tests.services.ports import free_port
+from tests.services.process import LOOPBACK, Server
+
+
+class Etcd(Server):
+    """A single member; keeps its keys over a restart.
+
+    Args:
+        password: of the user `root`, without whom nothing is answered; None leaves authentication off.
+        tls: https for those who show a certificate of `authority`, such as `client`.
+    """
+
+    name = "etcd"
+
+    def __init__(self, *, password: str | None = None, tls: bool = False) -> None:
+        super().__init__()
+        self.port = free_port()
+        self.password = password
+        self.tls = tls
+        self._peer_port = free_port()
+        self._has_users = False
+
+    @cached_property
+    def authority(self) -> Authority:
+        """Issuer of the server's certificate and of what clients must show."""
+        return Authority(self.folder)
+
+    @cached_property
+    def client(self) -> Certificate:
+        """What a client may show."""
+        return self.authority.issue("client")
+
+    @property
+    def url(self) -> str:
+        """Base URL without a slash at the end."""
+        return f"{'https' if self.tls else 'http'}://{LOOPBACK}:{self.port}"
+
+    def command(self) -> Sequence[str | Path]:
+        binary = apt.command("etcd", "etcd-server")
+        peer = f"http://{LOOPBACK}:{self._peer_port}"
+        options: dict[str, str | Path] = {
+            "name": "tests",
+            "data-dir": self.folder / "data",
+            "listen-client-urls": self.url,
+            "advertise-client-urls": self.url,
+            "listen-peer-urls": peer,
+            "initial-advertise-peer-urls": peer,
+            "initial-cluster": f"tests={peer}",
+            "logger": "zap",
+        }
+        if self.tls:
+            server = self.authority.issue("server")
+            options |= {"cert-file": server.certificate, "key-file": server.key, "client-cert-auth": "true"}
+            options |= {"trusted-ca-file": self.authority.ca}
+        return [binary, *(f"--{name}={value}" for name, value in options.items())]
+
+    def answers(self) -> bool:
+        health: dict[str, str] = self._api().get("/health")
+        return health.get("health") == "true"
+
+    def start(self) -> Self:
+        super().start()
+        if self.password and not self._has_users:
+            self._enable_authentication(self.password)
+        return self
+
+    @property
+    def api(self) -> JsonApi:
+        """The v3 gateway with the right to do anything; keys and values are base64 there."""
+        if self.password is None:
+            return self._api()
+        return self._api(
+            self._api().post("/v3/auth/authenticate", {"name": "root", "password": self.password})["token"]
+        )
+
+    def put(self, key: str, value: str) -> None:
+        """Sets a key."""
+        self.api.post("/v3/kv/put", {"key": _encode(key), "value": _encode(value)})
+
+    def delete(self, key: str) -> None:
+        """Takes a key away."""
+        self.api.post("/v3/kv/deleterange", {"key": _encode(key)})
+
+    def get(self, prefix: str) -> dict[str, str]:
+        """All keys that begin with `prefix`, which is not empty, and their values."""
+        answer = self.api.post("/v3/kv/range", {"key": _encode(prefix), "range_end": _encode(_after(prefix))})
+        return {_decode(pair["key"]): _decode(pair.get("value", "")) for pair in answer.get("kvs", [])}
+
+    def compact(self) -> None:
+        """Forgets all revisions but the newest: a watch from an older one is cancelled."""
+        self.api.post("/v3/kv/compaction", {"revision": self.revision(), "physical": True})
+
+    def revision(self) -> int:
+        """The store's newest revision."""
+        status: dict[str, Any] = self.api.post("/v3/maintenance/status", {})
+        return int(status["header"]["revision"])
+
+    def _api(self, token: str | None = None) -> JsonApi:
+        tls = self.authority.context(self.client) if self.tls else None
+        return JsonApi(LOOPBACK, self.port, tls, {"Authorization": token} if token else {})
+
+    def _enable_authentication(self, password: str) -> None:
+        api = self._api()
+        api.post("/v3/auth/user/add", {"name": "root", "password": password})
+        api.post("/v3/auth/user/grant", {"user": "root", "role": "root"})
+        api.post("/v3/auth/enable", {})
+        self._has_users = True
+
+
+def _encode(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _decode(text: str) -> str:
+    return base64.b64decode(text).decode()
+
+
+def _after(prefix: str) -> str:
+    """The end of the range of all keys that begin with an ASCII prefix."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
