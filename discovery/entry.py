@@ -26,6 +26,8 @@ def make_spec(
     Host: a name, IPv4, IPv6 with or without brackets, or `unix:/path` (whose port is 0, whatever is given).
     Raises ValueError saying which value is wrong and what is allowed.
     """
+    if " " in sni or not sni.isprintable():
+        raise ValueError(f"sni {sni[:80]!r} is no server name")
     if host.startswith("unix:"):
         host, port = unix_address(host), 0
     else:
@@ -60,7 +62,7 @@ def plain_host(host: str) -> str:
             return str(ipaddress.IPv6Address(bare))
         except ValueError:
             raise ValueError(f"host {host[:80]!r} is not an IPv6 address") from None
-    if bare is not host or not _HOST.fullmatch(host):
+    if bare is not host or not _HOST.fullmatch(host) or not host.isprintable():
         raise ValueError(f"host {host[:80]!r} is neither a name nor an address")
     if _IPV4_SHAPE.fullmatch(host):
         try:
@@ -75,6 +77,6 @@ def unix_address(address: str) -> str:
     path = address.removeprefix("unix:")
     if not path.startswith("/"):
         raise ValueError(f"{address[:80]!r} has no absolute path: write unix:/path/of/the.socket")
-    if "\0" in path or len(path.encode()) > MAX_UNIX_PATH:
-        raise ValueError(f"{address[:80]!r}: the path of a UNIX socket has at most {MAX_UNIX_PATH} bytes and no NUL")
+    if not path.isprintable() or len(path.encode()) > MAX_UNIX_PATH:
+        raise ValueError(f"{address[:80]!r}: the path of a UNIX socket is printable, at most {MAX_UNIX_PATH} bytes")
     return address

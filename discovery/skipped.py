@@ -32,6 +32,10 @@ class Skipped:
         self.count, self._told = self._pending, set(self._now)
         self._now, self._pending = {}, 0
 
+    def unchanged(self) -> None:
+        """The answer is the one before: with the same entries skipped."""
+        self._now, self._pending = dict.fromkeys(self._told), self.count
+
     def forget(self) -> None:
         """The answer failed as a whole: what was noted of its entries says nothing."""
         self._now, self._pending = {}, 0

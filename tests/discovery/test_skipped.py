@@ -36,6 +36,15 @@ def test_of_very_many_the_first_are_named_and_all_are_counted(caplog: pytest.Log
     assert _settle(skipped, caplog, *messages) == []
 
 
+def test_an_unchanged_answer_has_the_same_entries_skipped(caplog: pytest.LogCaptureFixture) -> None:
+    skipped = Skipped()
+    _settle(skipped, caplog, "a: no port")
+    skipped.unchanged()
+    assert _settle(skipped, caplog) == []
+    assert skipped.count == 1
+    assert _settle(skipped, caplog, "a: no port") == []
+
+
 def test_a_failed_answer_tells_nothing_of_its_entries(caplog: pytest.LogCaptureFixture) -> None:
     skipped = Skipped()
     skipped.add("half of an entry")
