@@ -23,7 +23,7 @@ class Weight(Algorithm):
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
         super().rebuild(backends)
-        self._sums = cumulative_weights(backends)
+        self._sums = list(accumulate(effective_weights(backends)))
         self._total = float(self._sums[-1])
         self._last = len(backends) - 1
 
@@ -31,7 +31,7 @@ class Weight(Algorithm):
         return self.backends[bisect(self._sums, random() * self._total, 0, self._last)]
 
 
-def cumulative_weights(backends: Sequence[Backend]) -> list[int]:
-    """Running sums of the weights, which are not negative; of ones when every weight is 0."""
-    sums = list(accumulate(backend.weight for backend in backends))
-    return sums if sums[-1] else list(range(1, len(backends) + 1))
+def effective_weights(backends: Sequence[Backend]) -> list[int]:
+    """The weights, which are not negative; ones when every weight is 0."""
+    weights = [backend.weight for backend in backends]
+    return weights if any(weights) else [1] * len(weights)
