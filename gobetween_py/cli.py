@@ -1,0 +1,158 @@
+"""The command `pygobetween`: what was asked for, and a config or one line for each thing that is wrong with it."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gobetween_py import __version__
+from gobetween_py.config import Config, ConfigErrors, Problem, load_file
+from gobetween_py.config.references import missing_files
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status: 0, 1 for what went wrong, 2 for a wrong use of the command line."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file's name may be any bytes
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    command: Command | None = chosen.run or (run_balancer if chosen.config else None)
+    if command is None:
+        parser.print_help()
+        return 0
+    return command(chosen)
+
+
+def run_balancer(chosen: argparse.Namespace) -> int:
+    """Balances until it is told to stop."""
+    config = _config(chosen, sys.stderr.write)
+    if config is None:
+        return 1
+    from gobetween_py import app  # noqa: PLC0415  # the other commands need none of it
+
+    return app.run(config, pidfile=chosen.pidfile)
+
+
+def check(chosen: argparse.Namespace) -> int:
+    """Prints the verdict on a config."""
+    config = _config(chosen, sys.stdout.write)
+    if config is None:
+        return 1
+    count = len(config.servers)
+    print(f"{chosen.config}: valid, {count} server{'' if count == 1 else 's'}")
+    return 0
+
+
+def schema(_chosen: argparse.Namespace) -> int:
+    """Prints the JSON Schema of the config."""
+    from gobetween_py.config.schema import config_schema  # noqa: PLC0415  # slow to build, and only needed here
+
+    print(json.dumps(config_schema(), indent=2))
+    return 0
+
+
+def demo(chosen: argparse.Namespace) -> int:
+    """Shows the balancer at work on backends of its own."""
+    from gobetween_py import demo as show  # noqa: PLC0415  # the other commands need none of it
+
+    return show.main(chosen.seconds)
+
+
+def not_available(chosen: argparse.Namespace) -> int:
+    """Refuses a command that is known but not built."""
+    print(f"pygobetween: {chosen.command} is not available yet", file=sys.stderr)
+    return 1
+
+
+def _config(chosen: argparse.Namespace, write: Callable[[str], object]) -> Config | None:
+    """The config of the chosen file; None when it is wrong, which is then written, a line a problem."""
+
+    def warn(problem: Problem) -> None:
+        write(f"warning: {problem}\n")
+
+    if chosen.config is None:
+        write("pygobetween: which config? Give -c FILE\n")
+        return None
+    try:
+        config = load_file(
+            chosen.config, chosen.format, environment=chosen.environment, lenient=chosen.lenient, warn=warn
+        )
+        missing_files(config)
+    except ConfigErrors as errors:
+        count = len(errors.problems)
+        write(f"{errors}\n{chosen.config}: {count} error{'' if count == 1 else 's'}\n")
+        return None
+    return config
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pygobetween", description="A load balancer for TCP that takes gobetween's config.", allow_abbrev=False
+    )
+    parser.set_defaults(run=None, command=None)
+    parser.add_argument("-v", "--version", action="version", version=f"pygobetween {__version__}")
+    _add_options(parser, first=True)
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+
+    def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.set_defaults(run=run)
+        return command
+
+    from_file = add("from-file", run_balancer, "Run with the config in a file (the same as -c FILE).")
+    from_file.add_argument("config", metavar="FILE", type=Path)
+    from_url = add("from-url", not_available, "Run with the config at a URL.")
+    from_url.add_argument("url", metavar="URL")
+    from_consul = add("from-consul", not_available, "Run with the config in Consul's key-value store.")
+    from_consul.add_argument("host", metavar="HOST:PORT")
+    from_consul.add_argument("-k", "--key", default="gobetween", help="the key (default: %(default)s)")
+    from_consul.add_argument("-s", "--scheme", choices=["http", "https"], default="http")
+    for command in (from_file, from_url, from_consul):
+        _add_options(command, source=False)
+    _add_options(add("check", check, "Say whether a config is right, and exit with 0 or 1."))
+    add("schema", schema, "Print the JSON Schema of the config, for editors.")
+    seconds = add("demo", demo, "Show the balancer at work on backends of its own.")
+    seconds.add_argument("--seconds", type=_seconds, default=20.0, metavar="N", help="how long (default: %(default)g)")
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, *, first: bool = False, source: bool = True) -> None:
+    """The options of a run. They may stand before or after the command: the later one counts."""
+
+    def default(value: object) -> object:
+        return value if first else argparse.SUPPRESS
+
+    if source:
+        parser.add_argument(
+            "-c", "--config", type=Path, metavar="FILE", default=default(None), help="run with the config in a file"
+        )
+    parser.add_argument(
+        "-f", "--format", choices=["toml", "json"], default=default(None), help="(default: by the file's name, or toml)"
+    )
+    parser.add_argument(
+        "-p", "--pidfile", type=Path, metavar="FILE", default=default(None), help="write the process id to a file"
+    )
+    parser.add_argument(
+        "-e",
+        "--use-config-env-vars",
+        dest="environment",
+        action="store_true",
+        default=default(False),
+        help="replace ${NAME} in the config by variables of the environment",
+    )
+    parser.add_argument(
+        "--lenient", action="store_true", default=default(False), help="let unknown keys pass with a warning"
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError("must be greater than 0")
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Checks on sections that are valid by themselves: what is not available yet, what has no effect, what clashes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from discovery import registry as kinds
+from discovery.contract import DiscoveryError, Options
+from gobetween_py.config.bind import Bind
+from gobetween_py.config.errors import Path, Problem, path_text
+from gobetween_py.config.healthcheck import Healthcheck
+from gobetween_py.config.models import Acme, Api, Metrics, Profiler
+from gobetween_py.config.section import Section
+from gobetween_py.config.server import Server
+from gobetween_py.config.tls import BackendsTls, Tls
+
+Built = Iterable[tuple[Path, object]]
+"""Every section of a config, with its path; of one that is wrong, what is valid of it."""
+
+
+class Row(NamedTuple):
+    """A section, the key to look at in it ("" = the section as such), and when the row applies."""
+
+    section: type[Section]
+    key: str
+    applies: Callable[[Any], bool]
+
+
+NOT_YET: dict[str, Row] = {
+    "the profiler": Row(Profiler, "enabled", lambda profiler: profiler.enabled),
+    "the API": Row(Api, "enabled", lambda api: api.enabled),
+    "the metrics endpoint": Row(Metrics, "enabled", lambda metrics: metrics.enabled),
+    "ACME": Row(Acme, "", lambda _: True),
+    "protocol 'tls'": Row(Server, "protocol", lambda server: server.protocol == "tls"),
+    "protocol 'udp'": Row(Server, "protocol", lambda server: server.protocol == "udp"),
+    "SNI": Row(Server, "sni", lambda server: server.sni),
+    "TLS to backends": Row(Server, "backends_tls", lambda server: server.backends_tls),
+    "the PROXY protocol": Row(Server, "proxy_protocol", lambda server: server.proxy_protocol),
+    "health check kind 'ping'": Row(Healthcheck, "kind", lambda check: check.kind == "ping"),
+    "health check kind 'probe'": Row(Healthcheck, "kind", lambda check: check.kind == "probe"),
+    "health check kind 'exec'": Row(Healthcheck, "kind", lambda check: check.kind == "exec"),
+}
+"""What the config knows but the program cannot do: refused by name. A feature that gets built loses its row here."""
+
+NO_EFFECT: dict[str, Row] = {
+    "has no effect unless protocol is 'tls'": Row(Server, "tls", lambda s: s.tls and s.protocol != "tls"),
+    "has no effect unless protocol is 'udp'": Row(Server, "udp", lambda s: s.udp and s.protocol != "udp"),
+    "has no effect when protocol is 'udp'": Row(Server, "sni", lambda s: s.sni and s.protocol == "udp"),
+    "has no effect": Row(Tls, "prefer_server_ciphers", lambda tls: tls.prefer_server_ciphers),
+    "has no effect on connections to backends": Row(
+        BackendsTls, "prefer_server_ciphers", lambda tls: tls.prefer_server_ciphers
+    ),
+}
+"""What may stand in a config but does nothing there: a warning."""
+
+
+def not_available(built: Built) -> Iterator[Problem]:
+    """Every use of something that is not available."""
+    for path, section in built:
+        for feature, row in NOT_YET.items():
+            if _applies(row, section):
+                yield Problem(_at(path, row.key), f"{feature} is not available yet")
+        if isinstance(section, Options):
+            try:
+                kinds.load(section.kind)
+            except DiscoveryError as error:
+                yield Problem(_at(path, "kind"), str(error))
+
+
+def without_effect(built: Built) -> Iterator[Problem]:
+    """Every setting that does nothing where it stands."""
+    for path, section in built:
+        for reason, row in NO_EFFECT.items():
+            if _applies(row, section):
+                yield Problem(_at(path, row.key), reason)
+
+
+def clashes(built: Built) -> Iterator[Problem]:
+    """Listeners that want the same address, and servers that want certificates of an authority that is not there."""
+    sections = list(built)
+    listeners = [found for path, section in sections if (found := _listener(path, section))]
+    for (where, transport, bind), (other, its_transport, its_bind) in combinations(listeners, 2):
+        if transport == its_transport and bind.overlaps(its_bind):
+            yield Problem(other, f"is taken: {where} is {str(bind)!r}", repr(str(its_bind)))
+    if not any(isinstance(section, Acme) for _, section in sections):
+        for path, section in sections:
+            if isinstance(section, Tls) and section.acme_hosts:
+                yield Problem(_at(path, "acme_hosts"), "needs a section [acme]")
+
+
+def _listener(path: Path, section: object) -> tuple[str, str, Bind] | None:
+    """Where a section listens: its key, the transport and the bind."""
+    try:
+        if isinstance(section, Server):
+            return _at(path, "bind"), section.transport, section.bind
+        if isinstance(section, Api | Metrics | Profiler) and section.enabled:
+            return _at(path, "bind"), "tcp", section.bind
+    except AttributeError:  # the bind, or what it depends on, is wrong
+        pass
+    return None
+
+
+def _applies(row: Row, section: object) -> bool:
+    try:
+        return isinstance(section, row.section) and bool(row.applies(section))
+    except AttributeError:  # what it asks for is wrong, and told of
+        return False
+
+
+def _at(path: Path, key: str) -> str:
+    return path_text((*path, key) if key else path)

@@ -1,0 +1,97 @@
+"""The whole config: the sections beside the servers, and Config itself."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from discovery.duration import Duration
+from discovery.fields import FileName, Flag, Required, Secret
+from gobetween_py.config.bind import Bind, BindAddress
+from gobetween_py.config.section import Count, Section
+from gobetween_py.config.server import Server
+
+
+class Logging(Section):
+    """What is logged, where, and how."""
+
+    level: Literal["debug", "info", "warn", "error"] = "info"
+    output: Required = "stdout"
+    """stdout, stderr, or the path of a file that is appended to."""
+    format: Literal["text", "json"] = "text"
+
+
+class Profiler(Section):
+    """A sampling profiler, answering over HTTP."""
+
+    enabled: Flag = False
+    bind: BindAddress = Bind("", 6060)
+
+
+class BasicAuth(Section):
+    """The one user of the API."""
+
+    login: Required
+    password: Secret
+
+
+class ApiTls(Section):
+    """The certificate of the API."""
+
+    cert_path: FileName = Field(min_length=1)
+    key_path: FileName = Field(min_length=1)
+
+
+class Api(Section):
+    """The REST API."""
+
+    enabled: Flag = False
+    bind: BindAddress = Bind("", 8888)
+    cors: Flag = False
+    """Whether pages of other origins may call the API."""
+    basic_auth: BasicAuth | None = None
+    tls: ApiTls | None = None
+    """Present = https."""
+
+
+class Metrics(Section):
+    """Prometheus metrics at /metrics."""
+
+    enabled: Flag = False
+    bind: BindAddress = Bind("", 9284)
+
+
+class Defaults(Section):
+    """What a server takes where it does not say otherwise."""
+
+    max_connections: Count = 0
+    """Most connections of one server at once; 0 = no limit."""
+    client_idle_timeout: Duration = 0.0
+    """A client that sends nothing for so long is disconnected; "0" = never."""
+    backend_idle_timeout: Duration = 0.0
+    """A backend that sends nothing for so long is disconnected; "0" = never."""
+    backend_connection_timeout: Duration = 0.0
+    """How long connecting to one backend may take; "0" = as long as the kernel tries."""
+    shutdown_timeout: Duration = 10.0
+    """How long connections may go on when their server stops; "0" = they are closed at once."""
+
+
+class Acme(Section):
+    """Certificates from an ACME authority, for the servers that have tls.acme_hosts."""
+
+    challenge: Literal["http"] = "http"
+    http_bind: BindAddress = Bind("0.0.0.0", 80)  # noqa: S104  # the authority comes from outside
+    """Where http-01 challenges are answered."""
+    cache_dir: Required = "/tmp"  # noqa: S108  # gobetween's default
+    """Where the account and the certificates are kept."""
+
+
+class Config(Section):
+    """A config file. Made by `load` and `load_file`, which also carry [defaults] over into the servers."""
+
+    logging: Logging = Logging()
+    profiler: Profiler = Profiler()
+    api: Api = Api()
+    metrics: Metrics = Metrics()
+    defaults: Defaults = Defaults()
+    acme: Acme | None = None
+    servers: dict[str, Server] = Field(default_factory=dict)

@@ -1,0 +1,54 @@
+"""Files and programs that a config refers to: whether they are there, before anything starts."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from discovery.fields import Refers
+from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
+from gobetween_py.config.models import Config
+
+
+def missing_files(config: Config) -> None:
+    """Raises ConfigErrors that names each file that is not there or cannot be read, and each program likewise."""
+    problems = [*_missing(config, ()), *_log_file(config)]
+    if problems:
+        raise ConfigErrors(problems)
+
+
+def _missing(section: BaseModel, path: Path) -> Iterator[Problem]:
+    for name, field in type(section).model_fields.items():
+        value, where = getattr(section, name), (*path, name)
+        if isinstance(value, BaseModel):
+            yield from _missing(value, where)
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                if isinstance(inner, BaseModel):
+                    yield from _missing(inner, (*where, key))
+        elif Refers.FILE in field.metadata and value and (reason := _unreadable(value)):
+            yield Problem(path_text(where), reason, repr(value))
+        elif Refers.PROGRAM in field.metadata and value:
+            program = value if isinstance(value, str) else value[0]
+            if shutil.which(program) is None:
+                yield Problem(path_text(where), "is no program that can be run", repr(program))
+
+
+def _unreadable(file: str) -> str:
+    """Why a file cannot be read, or ""."""
+    if not os.path.exists(file):
+        return "is not there"
+    if not os.path.isfile(file):
+        return "is not a file"
+    return "" if os.access(file, os.R_OK) else "cannot be read: permission denied"
+
+
+def _log_file(config: Config) -> Iterator[Problem]:
+    output = config.logging.output
+    folder = os.path.dirname(os.path.abspath(output))
+    if output not in ("stdout", "stderr"):
+        if os.path.isdir(output):
+            yield Problem("logging.output", "is a directory, not a file", repr(output))
+        elif not os.path.isdir(folder):
+            yield Problem("logging.output", f"cannot be written: there is no directory {folder!r}", repr(output))

@@ -1,0 +1,142 @@
+"""`[servers.NAME]`: one listener and where its connections go."""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, SerializeAsAny, model_validator
+from pydantic_core import PydanticCustomError
+
+from balancer import registry as balancers
+from discovery.contract import Options
+from discovery.duration import Duration
+from discovery.fields import Flag
+from gobetween_py.config.access import Access
+from gobetween_py.config.bind import BindAddress
+from gobetween_py.config.healthcheck import Healthcheck
+from gobetween_py.config.section import Count, Positive, RuleError, Section
+from gobetween_py.config.tls import BackendsTls, Tls
+
+
+def one_of(value: str, allowed: Iterable[str]) -> str:
+    """The value, if it is allowed. Raises the error that a Literal would raise."""
+    names = list(allowed)
+    if value not in names:
+        expected = ", ".join(f"'{name}'" for name in names)
+        raise PydanticCustomError("literal_error", "not allowed", {"expected": expected})
+    return value
+
+
+BalancerName = Annotated[str, AfterValidator(lambda name: one_of(name, balancers.names()))]
+
+
+class Sni(Section):
+    """Choosing backends by the host name that a TLS client asks for."""
+
+    read_timeout: Duration = 2.0
+    """How long the ClientHello may take."""
+    hostname_matching_strategy: Literal["exact", "regexp"] = "exact"
+    """Whether a backend's sni is a name, compared without case, or a pattern."""
+    unexpected_hostname_strategy: Literal["default", "reject", "any"] = "default"
+    """A client that matches no backend: those without sni get it, or it is closed, or all get it."""
+
+
+class Udp(Section):
+    """When a UDP session ends, beside its idle timeouts."""
+
+    max_requests: Count = 0
+    """After so many datagrams of the client; 0 = no limit."""
+    max_responses: Count = 0
+    """After so many datagrams of the backend; 0 = no limit."""
+    transparent: Flag = False
+    """Whether the backend sees the client's address as the source."""
+
+
+class ProxyProtocol(Section):
+    """The PROXY protocol's header, sent to the backend before the client's bytes."""
+
+    version: Literal["1"] = "1"
+
+
+class Server(Section):
+    """A listener, the choice among its backends, and its limits."""
+
+    bind: BindAddress
+    """host:port, :port (IPv4 and IPv6), [v6]:port or unix:/path."""
+    protocol: Literal["tcp", "tls", "udp"] = "tcp"
+    balance: BalancerName = "weight"
+    """Which live backend gets the next connection."""
+    priority_tiers: Flag = False
+    """Whether backends of the lowest priority number go first, and others only when none of those is live. weight
+    always does so."""
+    connect_attempts: Positive = 3
+    """How many different backends are tried before a client is given up."""
+
+    max_connections: Count = 0
+    """Most connections at once; 0 = no limit."""
+    client_idle_timeout: Duration = 0.0
+    """A client that sends nothing for so long is disconnected; "0" = never."""
+    backend_idle_timeout: Duration = 0.0
+    """A backend that sends nothing for so long is disconnected; "0" = never."""
+    backend_connection_timeout: Duration = 0.0
+    """How long connecting to one backend may take; "0" = as long as the kernel tries."""
+    shutdown_timeout: Duration = 10.0
+    """How long connections may go on when the server stops; "0" = they are closed at once."""
+
+    sni: Sni | None = None
+    tls: Tls | None = None
+    backends_tls: BackendsTls | None = None
+    """Present = TLS to the backends."""
+    udp: Udp | None = None
+    access: Access = Access()
+    proxy_protocol: ProxyProtocol | None = None
+    healthcheck: Healthcheck = Healthcheck()
+    discovery: SerializeAsAny[Options]
+    """Where the backends come from; the keys depend on its kind."""
+
+    @property
+    def transport(self) -> Literal["tcp", "udp"]:
+        """What the protocol runs on: tls listens on TCP ports."""
+        return "udp" if self.protocol == "udp" else "tcp"
+
+    @model_validator(mode="after")
+    def _tls_has_its_section(self) -> Self:
+        if self.protocol == "tls" and self.tls is None:
+            raise RuleError("is required for protocol 'tls'", "tls")
+        return self
+
+    @model_validator(mode="after")
+    def _no_tls_over_udp(self) -> Self:
+        if self.protocol == "udp" and self.backends_tls is not None:
+            raise RuleError("cannot be used with protocol 'udp'", "backends_tls")
+        return self
+
+    @model_validator(mode="after")
+    def _proxy_protocol_over_tcp(self) -> Self:
+        if self.protocol != "tcp" and self.proxy_protocol is not None:
+            raise RuleError(f"cannot be used with protocol '{self.protocol}', only with 'tcp'", "proxy_protocol")
+        return self
+
+    @model_validator(mode="after")
+    def _no_ping_over_udp(self) -> Self:
+        if self.protocol == "udp" and self.healthcheck.kind == "ping":
+            raise RuleError(
+                "'ping' opens TCP connections: it cannot be used with protocol 'udp'", "healthcheck", "kind"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _udp_sessions_end(self) -> Self:
+        if self.protocol == "udp":
+            udp = self.udp or Udp()
+            if not (self.client_idle_timeout or self.backend_idle_timeout or udp.max_requests or udp.max_responses):
+                raise ValueError(
+                    "protocol 'udp' needs an end of its sessions: one of client_idle_timeout, backend_idle_timeout, "
+                    "udp.max_requests, udp.max_responses"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _udp_has_no_unix_sockets(self) -> Self:
+        if self.protocol == "udp" and self.bind.path:
+            raise RuleError("protocol 'udp' cannot listen on a UNIX socket", "bind")
+        return self

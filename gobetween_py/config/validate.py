@@ -1,0 +1,187 @@
+"""From plain data (tables, lists, text, numbers) to a Config, or to everything that is wrong with it.
+
+pydantic alone does not tell everything at once: it skips a section's rules when one of its keys, or anything below it,
+is wrong, and stops at the first rule that fails. So sections are validated from the inside out, and where one fails,
+its rules run on what is valid of it. It also cannot let unknown keys pass as warnings.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from discovery import registry as kinds
+from discovery.contract import Options
+from discovery.registry import BrokenPluginError, NotAvailableError, UnknownKindError
+from gobetween_py.config.checks import clashes, not_available, without_effect
+from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
+from gobetween_py.config.models import Config, Defaults
+from gobetween_py.config.section import RuleError
+from gobetween_py.config.wording import not_a_table, not_allowed, problem_of, unknown_key
+
+Table = Mapping[str, object]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def build(data: object, *, lenient: bool = False) -> tuple[Config, list[Problem]]:
+    """The config, and what deserves a warning. Raises ConfigErrors with everything that is wrong."""
+    run = Validation(lenient=lenient)
+    config = run.section(Config, inherit(data))
+    problems = [*run.problems, *clashes(run.built), *not_available(run.built)]
+    if problems or config is None:
+        raise ConfigErrors(problems)
+    return config, [*run.warnings, *without_effect(run.built)]
+
+
+class Validation:
+    """One run over one config."""
+
+    def __init__(self, *, lenient: bool = False) -> None:
+        """lenient: unknown keys are warnings, and are left out."""
+        self.lenient = lenient
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.built: list[tuple[Path, object]] = []
+        """Every section with its path; of one that is wrong, what is valid of it."""
+
+    def section(self, model: type[Model], data: object, path: Path = ()) -> Model | None:
+        """The section at a path; None when something in it is wrong, which is then noted."""
+        if not isinstance(data, Mapping):
+            self.problems.append(not_a_table(path))
+            return None
+        given = self._known(model, data, path)
+        broken = self._replace_sections(model, given, path)
+        errors: list[Any] = []
+        try:
+            section = model.model_validate(given)
+            if not broken:
+                self.built.append((path, section))
+                return section
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        wrong = [e for e in errors if e["loc"] and not (e["type"] == "missing" and e["loc"][0] in broken)]
+        found = [problem_of(error, path, model) for error in wrong]
+        valid = _valid_part(model, given, broken | {str(error["loc"][0]) for error in wrong})
+        self.built.append((path, valid))
+        found += _broken_rules(valid, path)
+        if not found and not broken:
+            found = [problem_of(error, path, model) for error in errors]
+        self.problems += dict.fromkeys(found)
+        return None
+
+    def sections(self, model: type[Model], data: object, path: Path) -> dict[str, Model] | None:
+        """The sections of a table of them; None when one of them is wrong."""
+        if not isinstance(data, Mapping):
+            self.problems.append(not_a_table(path))
+            return None
+        built = {str(name): self.section(model, table, (*path, str(name))) for name, table in data.items()}
+        valid = {name: section for name, section in built.items() if section is not None}
+        return valid if len(valid) == len(built) else None
+
+    def _known(self, model: type[BaseModel], data: Table, path: Path) -> dict[str, object]:
+        """The keys that the model has; of the others it is noted that they are unknown."""
+        for key in data:
+            if key not in model.model_fields:
+                problem = unknown_key((*path, str(key)), str(key), list(model.model_fields))
+                (self.warnings if self.lenient else self.problems).append(problem)
+        return {key: value for key, value in data.items() if key in model.model_fields}
+
+    def _replace_sections(self, model: type[BaseModel], given: dict[str, object], path: Path) -> set[str]:
+        """Puts built sections in the place of their tables, and returns the keys of those that are wrong."""
+        broken = set()
+        for name, field in model.model_fields.items():
+            inner, many = _section_in(field)
+            if inner is None or given.get(name) is None:
+                continue
+            build = self.sections if many else self._options if inner is Options else self.section
+            built = build(inner, given.pop(name), (*path, name))
+            if built is None:
+                broken.add(name)
+            else:
+                given[name] = built
+        return broken
+
+    def _options(self, _base: type[BaseModel], data: object, path: Path) -> Options | None:
+        """The options of a discovery, whose kind says which keys there are."""
+        where = path_text((*path, "kind"))
+        if not isinstance(data, Mapping):
+            self.problems.append(not_a_table(path))
+            return None
+        kind = data.get("kind")
+        try:
+            if isinstance(kind, str):
+                return self.section(kinds.options_of(kind), data, path)
+            problem = Problem(where, "is required" if kind is None else "must be text in quotes")
+            problem = Problem(where, problem.reason, allowed=", ".join(kinds.kinds()))
+        except UnknownKindError as error:
+            problem = not_allowed(where, kind, error.known)
+        except (NotAvailableError, BrokenPluginError) as error:
+            problem = Problem(where, str(error))
+        self.problems.append(problem)
+        return None
+
+
+def inherit(data: object) -> object:
+    """A copy of a config in which each server has the keys of [defaults] that it does not set itself.
+
+    Only valid ones: a bad default is told of once, where it stands.
+    """
+    if not isinstance(data, Mapping):
+        return data
+    defaults, servers = data.get("defaults"), data.get("servers")
+    if not isinstance(defaults, Mapping) or not isinstance(servers, Mapping):
+        return data
+    valid = {name: value for name, value in defaults.items() if _validates(Defaults, {name: value})}
+    return {
+        **data,
+        "servers": {
+            name: {**valid, **server} if isinstance(server, Mapping) else server for name, server in servers.items()
+        },
+    }
+
+
+def _section_in(field: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
+    """The model of a field that holds a section or None, and whether it holds a table of them."""
+    many = get_origin(field.annotation) is dict
+    for part in get_args(field.annotation) if many or get_origin(field.annotation) is UnionType else [field.annotation]:
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return part, many
+    return None, False
+
+
+def _validates(model: type[BaseModel], data: Table) -> bool:
+    try:
+        model.model_validate(data)
+    except ValidationError:
+        return False
+    return True
+
+
+def _valid_part(model: type[Model], given: Table, wrong: set[str]) -> Model:
+    """A section that has only its valid fields; reading another one of it is an AttributeError."""
+    values: dict[str, Any] = {
+        name: value if isinstance(value, BaseModel) else TypeAdapter(annotation).validate_python(value)
+        for name, value in given.items()
+        if name not in wrong and (annotation := model.model_fields[name].rebuild_annotation())
+    }
+    part = model.model_construct(**values)
+    for name in wrong:
+        part.__dict__.pop(name, None)
+    return part
+
+
+def _broken_rules(section: BaseModel, path: Path) -> Iterator[Problem]:
+    """What the rules of a section say that do not need what is missing in it."""
+    for name, rule in type(section).__pydantic_decorators__.model_validators.items():
+        if rule.info.mode != "after":
+            continue
+        try:
+            getattr(section, name)()
+        except RuleError as error:
+            yield Problem(path_text((*path, *error.key)), str(error))
+        except ValueError as error:
+            yield Problem(path_text(path), str(error))
+        except (AttributeError, TypeError):
+            continue

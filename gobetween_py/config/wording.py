@@ -1,0 +1,95 @@
+"""From pydantic's errors to ours: what is wrong with a single value, in the words of a config."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, SecretStr
+from pydantic_core import ErrorDetails
+
+from gobetween_py.config.errors import Path, Problem, did_you_mean, path_text, value_text
+
+_KINDS_OF_VALUE = {
+    "string": "text in quotes",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "set": "a list",
+    "dict": "a table",
+    "model": "a table",
+}
+_BOUNDS = {
+    "greater_than_equal": ">= {ge}",
+    "greater_than": "> {gt}",
+    "less_than_equal": "<= {le}",
+    "less_than": "< {lt}",
+}
+_IN_QUOTES = re.compile(r"'([^']*)'")
+
+
+def problem_of(error: ErrorDetails, path: Path, model: type[BaseModel]) -> Problem:
+    """The problem that an error of `model`, which stands at `path`, tells of."""
+    location = tuple(part for part in error["loc"] if not isinstance(part, str) or not part.startswith("function-"))
+    where, value, kind = path_text(path + location), error["input"], error["type"]
+    context: Mapping[str, Any] = error.get("ctx", {})
+    if kind == "missing":
+        return Problem(where, "is required")
+    if kind == "extra_forbidden":
+        return unknown_key(path + location, str(location[-1]), list(model.model_fields))
+    if is_secret(model, location):
+        return Problem(where, "is not a valid secret: write text in quotes")
+    if kind in ("literal_error", "enum"):
+        allowed = _IN_QUOTES.findall(context.get("expected", ""))
+        return not_allowed(where, value, allowed)
+    if kind == "value_error":
+        return _in_its_own_words(where, value, str(context.get("error", "")))
+    if kind in _BOUNDS:
+        return Problem(where, "is out of range", value_text(value), _BOUNDS[kind].format_map(context))
+    if kind in ("string_too_short", "too_short"):
+        return Problem(where, "must not be empty")
+    return Problem(where, *_wrong_kind_of_value(kind, value))
+
+
+def not_allowed(where: str, value: object, allowed: list[str]) -> Problem:
+    """A value that is none of a few."""
+    shown = value_text(value) or "this kind of value"
+    return Problem(where, "is not allowed", shown, ", ".join(allowed), did_you_mean(value, allowed))
+
+
+def unknown_key(path: Path, key: str, known: list[str]) -> Problem:
+    """A key that the section does not have. Its value is not shown: a misspelt password is one still."""
+    hint = did_you_mean(key, known)
+    return Problem(path_text(path), "unknown key", allowed="" if hint else ", ".join(known), hint=hint)
+
+
+def not_a_table(path: Path) -> Problem:
+    """Something else where a section should be."""
+    return Problem(path_text(path), f"must be a table, as in [{path_text(path)}]")
+
+
+def is_secret(model: type[BaseModel], location: Path) -> bool:
+    """Whether a field holds text that must not be shown."""
+    field = model.model_fields.get(str(location[0])) if location else None
+    return field is not None and _mentions_secret(field.annotation)
+
+
+def _mentions_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(_mentions_secret(part) for part in get_args(annotation))
+
+
+def _in_its_own_words(where: str, value: object, words: str) -> Problem:
+    """A validator's own text; most of them name the value already."""
+    words = " ".join(words.split())
+    shown = value_text(value)
+    named = not shown or "'" in words or words.startswith("must be") or shown in words
+    return Problem(where, words, "" if named else shown)
+
+
+def _wrong_kind_of_value(kind: str, value: object) -> tuple[str, str]:
+    expected = _KINDS_OF_VALUE.get(kind.partition("_")[0])
+    shown = value_text(value)
+    if expected:
+        return (f"must be {expected}" + (f", not {shown}" if shown else ""), "")
+    return (f"is not valid ({kind.replace('_', ' ')})", shown)
