@@ -9,7 +9,7 @@ Path = tuple[str | int, ...]
 """Where in the config: the keys, and the positions in lists."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_PASSWORD_IN_URL = re.compile(r"(://[^\s:/@]*):[^\s/@]*@")
+PASSWORD_IN_URL = re.compile(r"(?<=://)[^\s:/@]*:([^\s/]+)@")
 _LONGEST_VALUE = 100
 
 
@@ -71,7 +71,7 @@ def value_text(value: object) -> str:
 
 def mask_url(text: str) -> str:
     """A text with the password of each `scheme://user:password@host` replaced by ***."""
-    return _PASSWORD_IN_URL.sub(r"\1:***@", text)
+    return PASSWORD_IN_URL.sub(lambda match: f"{match[0].partition(':')[0]}:***@", text)
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:

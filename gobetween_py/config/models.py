@@ -7,6 +7,7 @@ from pydantic import Field
 from discovery.duration import Duration
 from discovery.fields import FileName, Flag, Required, Secret
 from gobetween_py.config.bind import Bind, BindAddress
+from gobetween_py.config.dump import secrets_in
 from gobetween_py.config.section import Count, Section
 from gobetween_py.config.server import Server
 
@@ -95,3 +96,7 @@ class Config(Section):
     defaults: Defaults = Defaults()
     acme: Acme | None = None
     servers: dict[str, Server] = Field(default_factory=dict)
+
+    def secrets(self) -> list[str]:
+        """Every password and token there is in it, for the log to mask."""
+        return list(secrets_in(self))
