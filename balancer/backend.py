@@ -60,6 +60,7 @@ class Backend:
         "discovered",
         "family",
         "full",
+        "ignored",
         "limit",
         "live",
         "moved",
@@ -77,6 +78,7 @@ class Backend:
         self.live = live
         self.discovered = True
         self.full = False
+        self.ignored = False  # for a negative weight or priority
         self.family = 0
         self.sockaddr: Any | None = None
         self.rx_second = self.tx_second = 0

@@ -136,7 +136,9 @@ class Pool:
                 if not backend.discovered:
                     backend.discovered = True
                     added.append(backend)
-                elif backend.spec != spec:
+                elif backend.spec == spec:
+                    continue
+                else:
                     updated.append(backend)
                 backend.describe(spec)
         for backend in removed:
@@ -208,16 +210,14 @@ class Pool:
         self._counters.free(backend.row)
         self._listed = None
 
-    def _takes_part(self, backend: Backend) -> bool:
-        """No negative weight or priority where these count (RFC 2782 knows none)."""
-        return not ((self._algorithm.weighted and backend.weight < 0) or (self._tiered and backend.priority < 0))
-
     def _inspect(self, changed: Iterable[Backend]) -> None:
         """Look at new specs: a changed limit may make a backend full, a negative number takes it out."""
         ignored = []
         for backend in changed:
             backend.full = self._values[backend.row] >= backend.limit
-            if not self._takes_part(backend):
+            spec = backend.spec  # RFC 2782 knows no negative numbers
+            backend.ignored = (self._algorithm.weighted and spec.weight < 0) or (self._tiered and spec.priority < 0)
+            if backend.ignored:
                 ignored.append(backend)
         if ignored:
             log.warning(
@@ -231,17 +231,23 @@ class Pool:
         know.
         """
         self._stale = False
+        pickable = [b for b in self.backends if b.live and b.discovered and not b.ignored and b.sockaddr is not None]
         members: dict[int, list[Backend]] = {}
-        for backend in self.backends:
-            backend.moved = None
-            if backend.live and backend.discovered and backend.sockaddr is not None and self._takes_part(backend):
-                members.setdefault(backend.priority if self._tiered else 0, []).append(backend)
+        if self._tiered:
+            for backend in pickable:
+                members.setdefault(backend.priority, []).append(backend)
+        elif pickable:
+            members[0] = pickable
         before, self._tiers = self._tiers, {}
+        for tier in before.values():
+            if tier.moved is not None:
+                for backend in tier.backends:
+                    backend.moved = None
         for priority in sorted(members):
             tier = self._tiers[priority] = before.get(priority) or self._algorithm(self._values)
             tier.rebuild(tuple(members[priority]))
             if tier.moved is not None:
-                for backend in members[priority]:
+                for backend in tier.backends:
                     backend.moved = tier.moved
         self._choose = next((tier.choose for tier in self._tiers.values()), _nobody)
 

@@ -32,13 +32,18 @@ def load(name: str) -> type[Algorithm]:
 
     Raises:
         UnknownAlgorithmError: there is none.
-        TypeError: the entry point names something that is no Algorithm.
+        ImportError: its entry point cannot be loaded.
+        TypeError: its entry point names something that is no Algorithm.
     """
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         found = getattr(import_module(module), attribute)
     elif plugins := entry_points(group=GROUP, name=name):
-        found = next(iter(plugins)).load()
+        point = next(iter(plugins))
+        try:
+            found = point.load()
+        except Exception as error:
+            raise ImportError(f"balancing algorithm {name!r} ({point.value}) cannot be loaded: {error}") from error
     else:
         raise UnknownAlgorithmError(f"unknown balancing algorithm {name!r}; there are {', '.join(names())}")
     if not (isinstance(found, type) and issubclass(found, Algorithm)):

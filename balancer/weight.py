@@ -33,5 +33,5 @@ class Weight(Algorithm):
 
 def effective_weights(backends: Sequence[Backend]) -> list[int]:
     """The weights, which are not negative; ones when every weight is 0."""
-    weights = [backend.weight for backend in backends]
+    weights = [backend.spec.weight for backend in backends]
     return weights if any(weights) else [1] * len(weights)
