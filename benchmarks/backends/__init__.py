@@ -1,0 +1,48 @@
+"""The servers behind every proxy: one process of a kind, listening on one port of ten loopback addresses.
+
+Ten addresses are ten backends to a proxy, and cost this machine one process. A row of COMMANDS is a kind; its function takes
+the addresses and a directory for files of its own, and returns the command to run.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks.backends import http, redis, source
+from benchmarks.net import Address, free_port
+from benchmarks.process import StartError, running
+
+HOSTS = [f"127.0.0.{n}" for n in range(1, 11)]
+
+COMMANDS: Mapping[str, Callable[[Sequence[Address], Path], list[str]]] = {
+    "http": http.command,
+    "redis": redis.command,
+    "source": source.command,
+}
+
+Addresses = dict[str, list[Address]]  # kind -> where its server listens
+
+
+def addresses(first_port: int | None) -> Addresses:
+    """The ten addresses of each kind: on free ports, or on `first_port` and the ones after it in the order of COMMANDS."""
+    ports = [free_port(HOSTS) if first_port is None else first_port + offset for offset in range(len(COMMANDS))]
+    return {kind: [Address(host, port) for host in HOSTS] for kind, port in zip(COMMANDS, ports, strict=True)}
+
+
+@contextmanager
+def serving(backends: Addresses, directory: Path) -> Iterator[dict[str, int]]:
+    """Runs one server per kind and gives the pid of each.
+
+    Raises:
+        StartError: a program is not installed, or does not start.
+    """
+    with ExitStack() as stack:
+        pids = {}
+        for kind, listening in backends.items():
+            command = COMMANDS[kind](listening, directory)
+            if not shutil.which(command[0]):
+                raise StartError(f"{command[0]} is not installed: it is the {kind} backend")
+            process = stack.enter_context(running(command, ready=listening, directory=directory))
+            pids[kind] = process.pid
+        yield pids

@@ -1,0 +1,29 @@
+"""ab, the Apache benchmark: a connection for every request."""
+
+import re
+import subprocess
+
+from benchmarks.net import Address
+
+
+def run(address: Address, requests: int, clients: int) -> float:
+    """Sends `requests` HTTP/1.0 requests, each over a connection of its own, `clients` at once; connections per second.
+
+    Raises:
+        ValueError: some of them failed, or ab printed nothing of the kind.
+        subprocess.CalledProcessError: ab gave up.
+    """
+    command = ["ab", "-q", "-r", "-s", "10", "-n", str(requests), "-c", str(clients), f"http://{address}/"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return parse(printed, requests)
+
+
+def parse(printed: str, requests: int) -> float:
+    """Connections per second out of what ab printed, after making sure that all `requests` were answered with 2xx."""
+    figures = dict(re.findall(r"^([A-Z][\w -]+):\s+([\d.]+)", printed, re.MULTILINE))
+    bad = {name: figures[name] for name in ("Failed requests", "Non-2xx responses") if float(figures.get(name, 0))}
+    if bad or float(figures.get("Complete requests", 0)) != requests:
+        raise ValueError(
+            f"ab: {figures.get('Complete requests', 0)} of {requests} requests complete, {bad or 'none failed'}"
+        )
+    return float(figures["Requests per second"])

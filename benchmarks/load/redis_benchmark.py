@@ -1,0 +1,42 @@
+"""redis-benchmark, sending PING and awaiting PONG on each of its connections."""
+
+import csv
+import subprocess
+from dataclasses import dataclass
+
+from benchmarks.net import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Pings:
+    """Messages per second, and percentiles of the round trip in microseconds (resolution: 1 µs)."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+def command(address: Address, messages: int, clients: int) -> list[str]:
+    """The command that sends `messages` PINGs over `clients` connections, one in flight on each."""
+    where = ["-h", address.host, "-p", str(address.port)]
+    return ["redis-benchmark", *where, "-t", "ping_mbulk", "-n", str(messages), "-c", str(clients), "--csv"]
+
+
+def run(address: Address, messages: int, clients: int) -> Pings:
+    """Sends the messages.
+
+    Raises:
+        ValueError: redis-benchmark printed no row of figures.
+        subprocess.CalledProcessError: it gave up.
+    """
+    printed = subprocess.run(command(address, messages, clients), capture_output=True, text=True, check=True).stdout
+    return parse(printed)
+
+
+def parse(printed: str) -> Pings:
+    """The one row that redis-benchmark --csv prints (latencies in ms with three decimals)."""
+    rows = list(csv.DictReader(printed.splitlines()))
+    if len(rows) != 1:
+        raise ValueError(f"redis-benchmark printed {len(rows)} rows of figures: {printed!r}")
+    row = rows[0]
+    return Pings(float(row["rps"]), 1000 * float(row["p50_latency_ms"]), 1000 * float(row["p99_latency_ms"]))

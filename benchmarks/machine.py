@@ -1,0 +1,48 @@
+"""What a figure depends on: the machine, and the versions of everything that took part."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+TOOLS: dict[str, Sequence[str]] = {
+    "ab": ["ab", "-V"],
+    "redis-benchmark": ["redis-benchmark", "--version"],
+    "redis-server": ["redis-server", "--version"],
+}
+
+
+def describe(peers: dict[str, str]) -> dict[str, str]:
+    """Names and values in words; `peers` are the versions of the peers by name."""
+    described = {
+        "CPU": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "Python": platform.python_version(),
+        "uvloop": _distribution("uvloop"),
+    }
+    described.update({name: version for name, version in peers.items() if version})
+    described.update({name: _first_line(command) for name, command in TOOLS.items()})
+    return described
+
+
+def _cpu_model() -> str:
+    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found.group(1) if found else platform.processor() or "unknown"
+
+
+def _distribution(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _first_line(command: Sequence[str]) -> str:
+    try:
+        printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return "not installed"
+    return printed.strip().partition("\n")[0]

@@ -1,0 +1,11 @@
+"""HAProxy in TCP mode with one thread."""
+
+from benchmarks.peers.program import Program
+
+HAPROXY = Program(
+    name="haproxy",
+    template="haproxy.cfg",
+    backend_line="    server s$number $address weight $weight",
+    command=lambda config: ["haproxy", "-db", "-f", str(config)],
+    version_command=["haproxy", "-v"],
+)

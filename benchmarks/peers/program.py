@@ -1,0 +1,62 @@
+"""A peer that is a program with one config file, written from a template."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from benchmarks.net import Address, free_port
+from benchmarks.peers.contract import Backends, Peer, Proxy
+from benchmarks.process import running
+
+
+@dataclass(frozen=True)
+class Program(Peer):
+    """A proxy program.
+
+    Attributes:
+        template: file beside this one. It has `$<kind>_front` (host:port to listen on) and `$<kind>_backends` (lines) for every
+            kind of backend, and `$directory`.
+        backend_line: one backend's line, with `$address`, `$weight` (1 to 10) and `$number`.
+        command: the command for a config file; it stays in the foreground, as a single process.
+        version_command: prints the version in its first line, to either stream.
+    """
+
+    name: str
+    template: str
+    backend_line: str
+    command: Callable[[Path], list[str]]
+    version_command: Sequence[str]
+    unavailable: Callable[[], str] | None = None
+
+    def missing(self) -> str:
+        executable = self.version_command[0]
+        if not shutil.which(executable):
+            return f"{executable} is not installed"
+        return self.unavailable() if self.unavailable else ""
+
+    def version(self) -> str:
+        printed = subprocess.run(self.version_command, capture_output=True, text=True, check=False)
+        return (printed.stdout + printed.stderr).strip().partition("\n")[0]
+
+    @contextmanager
+    def running(self, backends: Backends, cpus: frozenset[int], directory: Path) -> Iterator[Proxy]:
+        fronts = {kind: Address("127.0.0.1", free_port(["127.0.0.1"])) for kind in backends}
+        config = directory / f"{fronts['http'].port}-{self.template}"
+        config.write_text(self.render(fronts, backends, directory))
+        with running(self.command(config), ready=list(fronts.values()), cpus=cpus, directory=directory) as process:
+            yield Proxy(fronts, process.pid)
+
+    def render(self, fronts: dict[str, Address], backends: Backends, directory: Path) -> str:
+        """The text of the config file."""
+        values = {"directory": str(directory)}
+        for kind, front in fronts.items():
+            values[f"{kind}_front"] = str(front)
+            values[f"{kind}_backends"] = "\n".join(
+                Template(self.backend_line).substitute(address=address, weight=number, number=number)
+                for number, address in enumerate(backends[kind], 1)
+            )
+        return Template(Path(__file__).with_name(self.template).read_text()).substitute(values)

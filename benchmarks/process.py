@@ -1,0 +1,56 @@
+"""Programs that a run starts, and stops by their pid whatever happens."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.net import Address, wait_until_open
+
+
+class StartError(Exception):
+    """A program did not come up; the message has its last words."""
+
+
+@contextmanager
+def running(
+    command: Sequence[str], *, ready: Sequence[Address], directory: Path, cpus: frozenset[int] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The program while the block runs: started (on `cpus` if given), accepting on every address of `ready`, stopped at the end.
+
+    It gets a session of its own, so that Ctrl-C reaches this program alone, which then stops all it started in order.
+
+    Raises:
+        StartError: it ended, or one of the addresses did not answer in time.
+    """
+    log_path = directory / f"{Path(command[0]).name}-{ready[0].port}.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=_checkout(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        if cpus:
+            os.sched_setaffinity(process.pid, cpus)
+        for address in ready:
+            if not wait_until_open(address, lambda: process.poll() is None):
+                words = log_path.read_text(errors="replace")[-1000:].strip()
+                raise StartError(f"{' '.join(command)}: nothing answers at {address}\n{words}")
+        yield process
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends the process: SIGTERM, and SIGKILL if it is still there two seconds later."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()
+
+
+def _checkout() -> Path:
+    return Path(__file__).resolve().parent.parent
