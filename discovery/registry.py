@@ -29,14 +29,14 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "static": Kind("discovery.static:StaticOptions", "discovery.static:Static"),
-    "srv": Kind("discovery.srv:SrvOptions"),
+    "srv": Kind("discovery.srv:SrvOptions", "discovery.srv:Srv"),
     "docker": Kind("discovery.docker:DockerOptions", extra="docker", needs=("docker",)),
-    "json": Kind("discovery.json:JsonOptions"),
-    "plaintext": Kind("discovery.plaintext:PlaintextOptions"),
+    "json": Kind("discovery.json:JsonOptions", "discovery.json:Json"),
+    "plaintext": Kind("discovery.plaintext:PlaintextOptions", "discovery.plaintext:Plaintext"),
     "exec": Kind("discovery.exec:ExecOptions"),
     "consul": Kind("discovery.consul:ConsulOptions", extra="consul", needs=("consul",)),
     "lxd": Kind("discovery.lxd:LxdOptions", extra="lxd", needs=("pylxd",)),
-    "dns": Kind(None),
+    "dns": Kind("discovery.dns:DnsOptions", "discovery.dns:Dns"),
     "file": Kind(None),
     "etcd": Kind(None),
 }
