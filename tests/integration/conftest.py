@@ -12,6 +12,7 @@ import pytest
 
 from tests.services.apt import Unavailable
 from tests.services.consul import Consul, ConsulCluster
+from tests.services.docker import Docker
 from tests.services.etcd import Etcd
 from tests.services.iperf3 import Iperf3
 from tests.services.nginx import Nginx
@@ -102,3 +103,8 @@ def nsd(serve: Serve) -> Nsd:
 @pytest.fixture
 def etcd(serve: Serve) -> Etcd:
     return serve(Etcd())
+
+
+@pytest.fixture
+def dockerd(serve: Serve) -> Docker:
+    return serve(Docker())

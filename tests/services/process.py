@@ -120,15 +120,21 @@ class Server(ABC):
             raise RuntimeError(f"{self.name} is not running")
         return self.process.pid
 
+    @property
+    def main_pid(self) -> int:
+        """Process id of the server itself, where what was started is a wrapper around it."""
+        return self.pid
+
     def signal(self, number: int) -> None:
-        """Sends a signal to the server's main process."""
-        os.kill(self.pid, number)
+        """Sends a signal to the server itself."""
+        os.kill(self.main_pid, number)
 
     def stop(self) -> None:
         """Sends `stop_signal`, and SIGKILL to what is left after `patience` seconds. Nothing when it is not running."""
         if self.process is None:
             return
-        self.process.send_signal(self.stop_signal)
+        if self.process.poll() is None:
+            self.signal(self.stop_signal)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(self.patience)
         self.kill()
