@@ -15,6 +15,7 @@ from tests.services.consul import Consul, ConsulCluster
 from tests.services.docker import Docker
 from tests.services.etcd import Etcd
 from tests.services.iperf3 import Iperf3
+from tests.services.lxd import Lxd
 from tests.services.nginx import Nginx
 from tests.services.nsd import Nsd
 from tests.services.postgres import Postgres
@@ -108,3 +109,8 @@ def etcd(serve: Serve) -> Etcd:
 @pytest.fixture
 def dockerd(serve: Serve) -> Docker:
     return serve(Docker())
+
+
+@pytest.fixture
+def lxd(serve: Serve) -> Lxd:
+    return serve(Lxd())
