@@ -50,16 +50,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=parse_target,
         metavar="NAME[/KIND]=HOST:PORT,PID",
-        help="measure a program that already runs, in front of the KIND of backend (default: all kinds)",
+        help="measure a program that runs already, in front of the KIND of backend (default: every kind)",
     )
     parser.add_argument("--backends-on", type=int, metavar="PORT", help="first of three fixed ports for the backends")
     parser.add_argument("--serve", action="store_true", help="only run the backends, until Ctrl-C")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each peer in each case (%(default)s)")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a measurement (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="two rounds of 0.5 s")
-    parser.add_argument(
-        "--placement", choices=["shared", "split", "free"], help="for all cases (default: as each asks)"
-    )
+    parser.add_argument("--placement", choices=["shared", "split", "free"], help="for all cases (else as each asks)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw a picture, PNG by its suffix")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the medians as a table")
@@ -103,7 +101,7 @@ def _serve(addresses: backends.Addresses, pids: dict[str, int]) -> int:
 def _available(options: argparse.Namespace) -> list[Peer]:
     """The peers and targets that can be measured; what cannot is said on stderr."""
     wanted: list[Peer] = [PEERS[name] for name in _chosen(options.peers, PEERS)]
-    wanted += targets(options.target, list(backends.COMMANDS))
+    wanted += targets(options.target, list(backends.KINDS))
     able = []
     for peer in wanted:
         reason = peer.missing()
@@ -126,8 +124,8 @@ def _chosen(names: str, known: Collection[str]) -> list[str]:
 
 def _method(rounds: int, seconds: float) -> list[str]:
     return [
-        f"{rounds} rounds, in each every peer in turn for about {seconds:g} s; median, least and greatest of the rounds.",
-        "Ratios: the median of the rounds' own ratios. CPU: of the proxy process alone, user and system, by its CPU clock.",
+        f"{rounds} rounds, in each every peer in turn for about {seconds:g} s; shown: median, least and greatest.",
+        "Ratios: median of the rounds' own ratios. CPU: of the proxy process alone, user and system, by its CPU clock.",
         "(shared): generator, proxy and backends on one CPU. (split): the proxy alone on one, the others on the rest.",
         "Peers: one thread, ten weighted backends, three access rules, timeouts and a connection limit.",
     ]

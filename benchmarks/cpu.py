@@ -13,8 +13,8 @@ CPUCLOCK_SCHED = 2  # linux/posix-timers.h: the clock of the scheduler's own acc
 def process_cpu_seconds(pid: int) -> float:
     """CPU seconds (user and system, all threads, ended ones included) that a process has used.
 
-    It reads the CPU clock of the process, clock_getcpuclockid(3), whose id on Linux is made of the pid. /proc/PID/stat counts
-    the same in ticks of 10 ms; /proc/PID/schedstat counts in nanoseconds too, but one thread only.
+    It reads the CPU clock of the process, clock_getcpuclockid(3), whose id on Linux is made of the pid. /proc/PID/stat
+    counts the same in ticks of 10 ms; /proc/PID/schedstat counts in nanoseconds too, but one thread only.
 
     Raises:
         OSError: there is no such process.
@@ -34,8 +34,8 @@ def placement(kind: str) -> Placement:
     """A placement on the CPUs that this process may use.
 
     Args:
-        kind: `shared`: everything on one CPU; `split`: the proxy alone on one, everything else on the others; `free`: everything
-            anywhere. With a single CPU all are the same.
+        kind: `shared`: everything on one CPU; `split`: the proxy alone on one, everything else on the others; `free`:
+            everything anywhere. With a single CPU all are the same.
     """
     cpus = frozenset(os.sched_getaffinity(0))
     one = frozenset({max(cpus)})
@@ -48,7 +48,7 @@ def placement(kind: str) -> Placement:
 
 @contextmanager
 def on_cpus(pid: int, cpus: frozenset[int]) -> Iterator[None]:
-    """Keeps all threads of a running process (0 = this one) on `cpus` while the block runs, and puts them back afterwards."""
+    """Keeps all threads of a running process (0 = this one) on `cpus` while the block runs, and puts them back after."""
     threads = [int(task.name) for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir()]
     before = {thread: os.sched_getaffinity(thread) for thread in threads}
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 def private_bytes(pid: int) -> int:
     """Bytes of user space that belong to this process alone (USS), as /proc/PID/smaps_rollup has it.
 
-    What the kernel holds for the sockets is no part of it, so the figure does not depend on the kernel's version or its buffers.
+    What the kernel holds for the sockets is no part of it, so the figure does not depend on the kernel or its buffers.
     """
     return parse_private(Path(f"/proc/{pid}/smaps_rollup").read_text())
 

@@ -44,14 +44,19 @@ def free_port(hosts: list[str]) -> int:
     raise OSError(f"no port is free on all of {', '.join(hosts)}")
 
 
-def wait_until_open(address: Address, alive: Callable[[], bool], seconds: float = 15.0) -> bool:
-    """Whether the address accepted a connection within `seconds`; gives up early once `alive()` is false."""
+def wait_until_answering(address: Address, probe: bytes, alive: Callable[[], bool], seconds: float = 15.0) -> bool:
+    """Whether the address answered `probe` with anything within `seconds`; gives up early once `alive()` is false.
+
+    That a proxy accepts does not say yet that it has a backend to go to.
+    """
     deadline = time.monotonic() + seconds
     while alive() and time.monotonic() < deadline:
         try:
-            socket.create_connection(address, timeout=1.0).close()
+            with socket.create_connection(address, timeout=1.0) as connection:
+                connection.sendall(probe)
+                if connection.recv(1):
+                    return True
         except OSError:
-            time.sleep(0.02)
-        else:
-            return True
+            pass
+        time.sleep(0.02)
     return False

@@ -2,11 +2,11 @@
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.net import Address, wait_until_open
+from benchmarks.net import Address, wait_until_answering
 
 
 class StartError(Exception):
@@ -15,16 +15,16 @@ class StartError(Exception):
 
 @contextmanager
 def running(
-    command: Sequence[str], *, ready: Sequence[Address], directory: Path, cpus: frozenset[int] | None = None
+    command: Sequence[str], *, ready: Mapping[Address, bytes], directory: Path, cpus: frozenset[int] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The program while the block runs: started (on `cpus` if given), accepting on every address of `ready`, stopped at the end.
+    """The program while the block runs: started (on `cpus` if given), answering every probe of `ready`, stopped at the end.
 
     It gets a session of its own, so that Ctrl-C reaches this program alone, which then stops all it started in order.
 
     Raises:
         StartError: it ended, or one of the addresses did not answer in time.
     """
-    log_path = directory / f"{Path(command[0]).name}-{ready[0].port}.log"
+    log_path = directory / f"{Path(command[0]).name}-{min(ready).port}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             command, cwd=_checkout(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -32,8 +32,8 @@ def running(
     try:
         if cpus:
             os.sched_setaffinity(process.pid, cpus)
-        for address in ready:
-            if not wait_until_open(address, lambda: process.poll() is None):
+        for address, probe in ready.items():
+            if not wait_until_answering(address, probe, lambda: process.poll() is None):
                 words = log_path.read_text(errors="replace")[-1000:].strip()
                 raise StartError(f"{' '.join(command)}: nothing answers at {address}\n{words}")
         yield process

@@ -37,7 +37,7 @@ class Bench:
     progress: Callable[[str], None]
 
     def run(self, case: Case, peers: Sequence[Peer]) -> Rounds:
-        """Every peer's samples of the case. All are measured in every round, each round beginning with the next of them."""
+        """Every peer's samples of the case. Each round measures all of them, and begins with another one."""
         measured: Rounds = {peer.name: [] for peer in peers}
         where = placement(self.placement or case.placement)
         with ExitStack() as stack:

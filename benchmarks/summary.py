@@ -47,8 +47,8 @@ def figures(metric: str, rounds: Mapping[str, Sequence[Sample]]) -> dict[str, Fi
 def ratios(subject: str, of_peers: Mapping[str, Figure]) -> dict[str, float]:
     """Peer -> subject's value divided by the peer's: the median of the rounds' ratios.
 
-    The two samples of one round were taken seconds apart, so what the machine does meanwhile hits both; medians of whole runs
-    divided by each other would be the less steady figure.
+    The two samples of one round were taken seconds apart, so what the machine does meanwhile hits both; the medians of
+    whole runs divided by each other would be the less steady figure.
     """
     if subject not in of_peers:
         return {}

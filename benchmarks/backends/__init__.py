@@ -1,12 +1,13 @@
 """The servers behind every proxy: one process of a kind, listening on one port of ten loopback addresses.
 
-Ten addresses are ten backends to a proxy, and cost this machine one process. A row of COMMANDS is a kind; its function takes
-the addresses and a directory for files of its own, and returns the command to run.
+Ten addresses are ten backends to a proxy, and cost this machine one process. A row of KINDS is one of
+them.
 """
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.backends import http, redis, source
@@ -15,19 +16,33 @@ from benchmarks.process import StartError, running
 
 HOSTS = [f"127.0.0.{n}" for n in range(1, 11)]
 
-COMMANDS: Mapping[str, Callable[[Sequence[Address], Path], list[str]]] = {
-    "http": http.command,
-    "redis": redis.command,
-    "source": source.command,
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of backend.
+
+    Attributes:
+        command: the command to run, given the addresses and a directory for files of its own.
+        probe: bytes that it answers; empty if it speaks first.
+    """
+
+    command: Callable[[Sequence[Address], Path], list[str]]
+    probe: bytes
+
+
+KINDS: Mapping[str, Kind] = {
+    "http": Kind(http.command, b"GET / HTTP/1.0\r\n\r\n"),
+    "redis": Kind(redis.command, b"PING\r\n"),
+    "source": Kind(source.command, b""),
 }
 
 Addresses = dict[str, list[Address]]  # kind -> where its server listens
 
 
 def addresses(first_port: int | None) -> Addresses:
-    """The ten addresses of each kind: on free ports, or on `first_port` and the ones after it in the order of COMMANDS."""
-    ports = [free_port(HOSTS) if first_port is None else first_port + offset for offset in range(len(COMMANDS))]
-    return {kind: [Address(host, port) for host in HOSTS] for kind, port in zip(COMMANDS, ports, strict=True)}
+    """The ten addresses of each kind: on a free port, or on `first_port` and the ones after it in the order of KINDS."""
+    ports = [free_port(HOSTS) if first_port is None else first_port + offset for offset in range(len(KINDS))]
+    return {kind: [Address(host, port) for host in HOSTS] for kind, port in zip(KINDS, ports, strict=True)}
 
 
 @contextmanager
@@ -40,9 +55,10 @@ def serving(backends: Addresses, directory: Path) -> Iterator[dict[str, int]]:
     with ExitStack() as stack:
         pids = {}
         for kind, listening in backends.items():
-            command = COMMANDS[kind](listening, directory)
+            command = KINDS[kind].command(listening, directory)
             if not shutil.which(command[0]):
                 raise StartError(f"{command[0]} is not installed: it is the {kind} backend")
-            process = stack.enter_context(running(command, ready=listening, directory=directory))
+            ready = dict.fromkeys(listening, KINDS[kind].probe)
+            process = stack.enter_context(running(command, ready=ready, directory=directory))
             pids[kind] = process.pid
         yield pids

@@ -20,7 +20,7 @@ def command(listening: Sequence[Address], directory: Path) -> list[str]:
 
 
 def serve(listening: Sequence[Address]) -> None:
-    """Sends PATTERN to every connection, for ever. One thread, level-triggered epoll, as much a turn as a socket takes."""
+    """Sends PATTERN to every connection, for ever; each gets as much a turn as its socket takes."""
     poller = select.epoll()
     listeners = {}
     for address in listening:

@@ -17,8 +17,8 @@ STREAMS = 8
 class PingPong(Case):
     """Round trips of one redis connection while eight downloads go through the same proxy process.
 
-    The pinging client and redis have real-time priority: they share a CPU with the downloads' ends, and how long these keep them
-    waiting is no matter of the proxy.
+    The pinging client and redis have real-time priority: they share a CPU with the downloads' ends, and how long these
+    keep them waiting is no matter of the proxy.
     """
 
     name = "pingpong"

@@ -15,7 +15,7 @@ Backends = Mapping[str, Sequence[Address]]
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A running proxy: where clients connect for each kind of backend, and its pid (None = there is no proxy process)."""
+    """A running proxy: where clients connect for each kind of backend, and its pid (None = there is no process)."""
 
     fronts: Mapping[str, Address]
     pid: int | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from benchmarks.backends import KINDS
 from benchmarks.net import Address, free_port
 from benchmarks.peers.contract import Backends, Peer, Proxy
 from benchmarks.process import running
@@ -18,8 +19,8 @@ class Program(Peer):
     """A proxy program.
 
     Attributes:
-        template: file beside this one. It has `$<kind>_front` (host:port to listen on) and `$<kind>_backends` (lines) for every
-            kind of backend, and `$directory`.
+        template: file beside this one. For every kind of backend it has `$<kind>_front` (host:port to listen on) and
+            `$<kind>_backends` (lines), and it may have `$directory`.
         backend_line: one backend's line, with `$address`, `$weight` (1 to 10) and `$number`.
         command: the command for a config file; it stays in the foreground, as a single process.
         version_command: prints the version in its first line, to either stream.
@@ -47,7 +48,8 @@ class Program(Peer):
         fronts = {kind: Address("127.0.0.1", free_port(["127.0.0.1"])) for kind in backends}
         config = directory / f"{fronts['http'].port}-{self.template}"
         config.write_text(self.render(fronts, backends, directory))
-        with running(self.command(config), ready=list(fronts.values()), cpus=cpus, directory=directory) as process:
+        ready = {front: KINDS[kind].probe for kind, front in fronts.items()}
+        with running(self.command(config), ready=ready, cpus=cpus, directory=directory) as process:
             yield Proxy(fronts, process.pid)
 
     def render(self, fronts: dict[str, Address], backends: Backends, directory: Path) -> str:
