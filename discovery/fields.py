@@ -1,6 +1,5 @@
 """Types of option values that the kinds share: strict, and with errors that say how to write it right."""
 
-import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, Literal, TypeVar
@@ -29,8 +28,8 @@ Secret = SecretStr
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 FileName = Annotated[StrictStr, Refers.FILE]
 """Path of a file that is read; "" = none."""
-Program = Annotated[StrictStr, Field(min_length=1), Refers.PROGRAM]
-"""Path of a program, or its name where PATH finds it."""
+Program = Annotated[StrictStr, Refers.PROGRAM]
+"""Path of a program, or its name where PATH finds it; "" = none."""
 Required = Annotated[StrictStr, Field(min_length=1)]
 """Text that may not be empty."""
 IpVersion = Literal["IPv4", "IPv6"]
@@ -57,7 +56,6 @@ def _url_of(*schemes: str) -> Callable[[str], str]:
     return check
 
 
-HttpUrl = Annotated[StrictStr, AfterValidator(_url_of("http", "https"))]
 DockerUrl = Annotated[StrictStr, AfterValidator(_url_of("unix", "http", "https", "tcp"))]
 LxdUrl = Annotated[StrictStr, AfterValidator(_url_of("unix", "https"))]
 
@@ -71,20 +69,3 @@ def _host_port(text: str) -> str:
 
 HostPort = Annotated[StrictStr, AfterValidator(_host_port)]
 """`host:port`, IPv6 in brackets."""
-
-
-def pattern_with(*groups: str) -> Callable[[str], str]:
-    """A validator of regular expressions that must have these named groups, `(?P<name>...)`; "" passes."""
-
-    def check(text: str) -> str:
-        if not text:
-            return text
-        try:
-            known = re.compile(text).groupindex
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"is no regular expression: {error}") from None
-        if missing := [group for group in groups if group not in known]:
-            raise ValueError(f"has no group {' and no group '.join(f'(?P<{group}>...)' for group in missing)}")
-        return text
-
-    return check

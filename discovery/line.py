@@ -43,7 +43,9 @@ def split_address(address: str) -> tuple[str, str]:
     return host, port
 
 
-async def parse_lines(text: str, skip: Callable[[str], None]) -> list[BackendSpec]:
+async def parse_lines(
+    text: str, skip: Callable[[str], None], parse: Callable[[str], BackendSpec] = parse_line
+) -> list[BackendSpec]:
     """The backends of a text, a line each; blank lines and comments (from `#` on) are passed over.
 
     A bad line goes to `skip` as a text that names it, and does not spoil the others. Gives way to the event loop.
@@ -51,7 +53,7 @@ async def parse_lines(text: str, skip: Callable[[str], None]) -> list[BackendSpe
     specs = []
     async for number, line in sliced(content_lines(text)):
         try:
-            specs.append(parse_line(line))
+            specs.append(parse(line))
         except ValueError as error:
             skip(f"line {number}: {error}")
     return specs

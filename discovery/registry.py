@@ -33,11 +33,16 @@ KINDS: dict[str, Kind] = {
     "docker": Kind("discovery.docker:DockerOptions", extra="docker", needs=("docker",)),
     "json": Kind("discovery.json:JsonOptions", "discovery.json:Json"),
     "plaintext": Kind("discovery.plaintext:PlaintextOptions", "discovery.plaintext:Plaintext"),
-    "exec": Kind("discovery.exec:ExecOptions"),
-    "consul": Kind("discovery.consul:ConsulOptions", extra="consul", needs=("consul",)),
+    "exec": Kind("discovery.exec:ExecOptions", "discovery.exec:Exec"),
+    "consul": Kind(
+        "discovery.consul.options:ConsulOptions",
+        "discovery.consul.kind:ConsulDiscovery",
+        extra="consul",
+        needs=("consul",),
+    ),
     "lxd": Kind("discovery.lxd:LxdOptions", extra="lxd", needs=("pylxd",)),
     "dns": Kind("discovery.dns:DnsOptions", "discovery.dns:Dns"),
-    "file": Kind(None),
+    "file": Kind("discovery.file:FileOptions", "discovery.file:File"),
     "etcd": Kind(None),
 }
 
