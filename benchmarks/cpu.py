@@ -48,7 +48,7 @@ def placement(kind: str) -> Placement:
 
 @contextmanager
 def on_cpus(pid: int, cpus: frozenset[int]) -> Iterator[None]:
-    """Keeps all threads of a running process (0 = this one) on `cpus` while the block runs, and puts them back after."""
+    """Keeps all threads of a running process (0 = this one) on `cpus` while the block runs, then puts them back."""
     threads = [int(task.name) for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir()]
     before = {thread: os.sched_getaffinity(thread) for thread in threads}
     try:

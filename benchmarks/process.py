@@ -17,7 +17,7 @@ class StartError(Exception):
 def running(
     command: Sequence[str], *, ready: Mapping[Address, bytes], directory: Path, cpus: frozenset[int] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The program while the block runs: started (on `cpus` if given), answering every probe of `ready`, stopped at the end.
+    """The program while the block runs: started (on `cpus` if given), answering each probe of `ready`, then stopped.
 
     It gets a session of its own, so that Ctrl-C reaches this program alone, which then stops all it started in order.
 

@@ -40,7 +40,7 @@ Addresses = dict[str, list[Address]]  # kind -> where its server listens
 
 
 def addresses(first_port: int | None) -> Addresses:
-    """The ten addresses of each kind: on a free port, or on `first_port` and the ones after it in the order of KINDS."""
+    """The ten addresses of each kind, on free ports or on `first_port` and the ones after it in the order of KINDS."""
     ports = [free_port(HOSTS) if first_port is None else first_port + offset for offset in range(len(KINDS))]
     return {kind: [Address(host, port) for host in HOSTS] for kind, port in zip(KINDS, ports, strict=True)}
 

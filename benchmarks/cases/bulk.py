@@ -12,7 +12,7 @@ VERIFIED = 256 << 20  # bytes compared one by one before the first measurement
 
 
 class Bulk(Case):
-    """Downloads: the backends send without end, the clients count; once before, what arrives is compared byte by byte."""
+    """Downloads: the backends send without end, the clients count; once before, every byte is compared."""
 
     kinds = ("source",)
     metrics = (Metric("rate", "GB/s", higher_is_better=True), Metric("cpu", "CPU s/GB"))

@@ -23,7 +23,6 @@ def parse(printed: str, requests: int) -> float:
     figures = dict(re.findall(r"^([A-Z][\w -]+):\s+([\d.]+)", printed, re.MULTILINE))
     bad = {name: figures[name] for name in ("Failed requests", "Non-2xx responses") if float(figures.get(name, 0))}
     if bad or float(figures.get("Complete requests", 0)) != requests:
-        raise ValueError(
-            f"ab: {figures.get('Complete requests', 0)} of {requests} requests complete, {bad or 'none failed'}"
-        )
+        complete = figures.get("Complete requests", 0)
+        raise ValueError(f"ab: {complete} of {requests} requests complete, {bad or 'none failed'}")
     return float(figures["Requests per second"])

@@ -1,8 +1,8 @@
 """redis PING over one connection, every round trip timed to the nanosecond.
 
 redis-benchmark counts latencies in steps of 8 µs, too coarse for one client.
-`python -m benchmarks.load.ping HOST:PORT SECONDS` prints the figures as JSON; it runs with real-time priority if it may,
-for callers who load the same CPU with other things.
+`python -m benchmarks.load.ping HOST:PORT SECONDS` prints the figures as JSON. It runs with real-time priority if it
+may, for callers who load the same CPU with other things.
 """
 
 import dataclasses
