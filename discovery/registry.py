@@ -30,7 +30,9 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "static": Kind("discovery.static:StaticOptions", "discovery.static:Static"),
     "srv": Kind("discovery.srv:SrvOptions", "discovery.srv:Srv"),
-    "docker": Kind("discovery.docker:DockerOptions", extra="docker", needs=("docker",)),
+    "docker": Kind(
+        "discovery.docker.options:DockerOptions", "discovery.docker.kind:Docker", extra="docker", needs=("docker",)
+    ),
     "json": Kind("discovery.json:JsonOptions", "discovery.json:Json"),
     "plaintext": Kind("discovery.plaintext:PlaintextOptions", "discovery.plaintext:Plaintext"),
     "exec": Kind("discovery.exec:ExecOptions", "discovery.exec:Exec"),
