@@ -35,7 +35,7 @@ class Healthcheck(Section):
     probe_recv_len: Count = 0
     """How many bytes are read for a pattern."""
 
-    exec_command: Program | None = None
+    exec_command: Program = ""
     """Called with the backend's host and port as arguments."""
     exec_expected_positive_output: Text = ""
     exec_expected_negative_output: Text = ""
@@ -48,10 +48,8 @@ class Healthcheck(Section):
 
     @model_validator(mode="after")
     def _probe_is_complete(self) -> Self:
-        needed = {key: getattr(self, key) for key in ("probe_protocol", "probe_send", "probe_recv")}
-        missing = [key for key, value in needed.items() if not value]
-        if self.kind == "probe" and missing:
-            raise ValueError(f"kind 'probe' needs {' and '.join(missing)}")
+        if self.kind == "probe":
+            self._require("probe_protocol", "probe_send", "probe_recv")
         return self
 
     @model_validator(mode="after")
@@ -80,11 +78,13 @@ class Healthcheck(Section):
 
     @model_validator(mode="after")
     def _exec_is_complete(self) -> Self:
-        keys = ("exec_command", "exec_expected_positive_output", "exec_expected_negative_output")
-        missing = [key for key in keys if not getattr(self, key)]
-        if self.kind == "exec" and missing:
-            raise ValueError(f"kind 'exec' needs {' and '.join(missing)}")
+        if self.kind == "exec":
+            self._require("exec_command", "exec_expected_positive_output", "exec_expected_negative_output")
         return self
+
+    def _require(self, *keys: str) -> None:
+        if missing := [key for key in keys if not getattr(self, key, "told of already")]:
+            raise RuleError(f"kind '{self.kind}' needs {', '.join(missing)}")
 
 
 def _unescapes(key: str, text: str) -> None:

@@ -31,15 +31,15 @@ def _discovery(definitions: Schema) -> Schema:
             options = kinds.options_of(kind)
         except DiscoveryError:  # not even modelled, or a plugin that cannot be loaded
             continue
-        schema = options.model_json_schema(ref_template="#/$defs/{model}")
+        schema = options.model_json_schema()
         definitions |= schema.pop("$defs", {})
         schema["properties"]["kind"] = {"const": kind}
-        definitions[options.__name__] = schema
+        definitions[f"Discovery-{kind}"] = schema
         names.append(kind)
         branches.append(
             {
                 "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
-                "then": {"$ref": f"#/$defs/{options.__name__}"},
+                "then": {"$ref": f"#/$defs/Discovery-{kind}"},
             }
         )
     return {"type": "object", "required": ["kind"], "properties": {"kind": {"enum": names}}, "allOf": branches}

@@ -52,7 +52,8 @@ class Validation:
             self.problems.append(not_a_table(path))
             return None
         given = self._known(model, data, path)
-        broken = self._replace_sections(model, given, path)
+        here = len(self.problems)
+        broken = self._replace_sections(given, model, path)
         errors: list[Any] = []
         try:
             section = model.model_validate(given)
@@ -62,13 +63,15 @@ class Validation:
         except ValidationError as error:
             errors = error.errors(include_url=False)
         wrong = [e for e in errors if e["loc"] and not (e["type"] == "missing" and e["loc"][0] in broken)]
+        places = {key: place for place, key in enumerate(data)}
+        wrong.sort(key=lambda error: places.get(error["loc"][0], len(places)))
         found = [problem_of(error, path, model) for error in wrong]
         valid = _valid_part(model, given, broken | {str(error["loc"][0]) for error in wrong})
         self.built.append((path, valid))
         found += _broken_rules(valid, path)
         if not found and not broken:
             found = [problem_of(error, path, model) for error in errors]
-        self.problems += dict.fromkeys(found)
+        self.problems[here:here] = dict.fromkeys(found)
         return None
 
     def sections(self, model: type[Model], data: object, path: Path) -> dict[str, Model] | None:
@@ -88,12 +91,12 @@ class Validation:
                 (self.warnings if self.lenient else self.problems).append(problem)
         return {key: value for key, value in data.items() if key in model.model_fields}
 
-    def _replace_sections(self, model: type[BaseModel], given: dict[str, object], path: Path) -> set[str]:
+    def _replace_sections(self, given: dict[str, object], model: type[BaseModel], path: Path) -> set[str]:
         """Puts built sections in the place of their tables, and returns the keys of those that are wrong."""
         broken = set()
-        for name, field in model.model_fields.items():
-            inner, many = _section_in(field)
-            if inner is None or given.get(name) is None:
+        for name in list(given):
+            inner, many = _section_in(model.model_fields[name])
+            if inner is None or given[name] is None:
                 continue
             build = self.sections if many else self._options if inner is Options else self.section
             built = build(inner, given.pop(name), (*path, name))

@@ -1,13 +1,13 @@
 """From pydantic's errors to ours: what is wrong with a single value, in the words of a config."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr
 from pydantic_core import ErrorDetails
 
-from gobetween_py.config.errors import Path, Problem, did_you_mean, path_text, value_text
+from gobetween_py.config.errors import Path, Problem, did_you_mean, mask_url, path_text, value_text
 
 _KINDS_OF_VALUE = {
     "string": "text in quotes",
@@ -32,19 +32,22 @@ _IN_QUOTES = re.compile(r"'([^']*)'")
 def problem_of(error: ErrorDetails, path: Path, model: type[BaseModel]) -> Problem:
     """The problem that an error of `model`, which stands at `path`, tells of."""
     location = tuple(part for part in error["loc"] if not isinstance(part, str) or not part.startswith("function-"))
-    where, value, kind = path_text(path + location), error["input"], error["type"]
+    where, kind = path_text(path + location), error["type"]
     context: Mapping[str, Any] = error.get("ctx", {})
+    secret = is_secret(model, location)
+    value = None if secret else error["input"]
     if kind == "missing":
         return Problem(where, "is required")
     if kind == "extra_forbidden":
         return unknown_key(path + location, str(location[-1]), list(model.model_fields))
-    if is_secret(model, location):
-        return Problem(where, "is not a valid secret: write text in quotes")
     if kind in ("literal_error", "enum"):
         allowed = _IN_QUOTES.findall(context.get("expected", ""))
         return not_allowed(where, value, allowed)
     if kind == "value_error":
-        return _in_its_own_words(where, value, str(context.get("error", "")))
+        words = " ".join(str(context.get("error", "")).split())
+        if secret and any(text in words for text in _texts_in(error["input"])):
+            words = "is not valid"
+        return _in_its_own_words(where, value, mask_url(words))
     if kind in _BOUNDS:
         return Problem(where, "is out of range", value_text(value), _BOUNDS[kind].format_map(context))
     if kind in ("string_too_short", "too_short"):
@@ -79,9 +82,17 @@ def _mentions_secret(annotation: Any) -> bool:
     return annotation is SecretStr or any(_mentions_secret(part) for part in get_args(annotation))
 
 
+def _texts_in(value: object) -> Iterator[str]:
+    """Every piece of a value that would give it away."""
+    if isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_in(inner)
+    else:
+        yield str(value)
+
+
 def _in_its_own_words(where: str, value: object, words: str) -> Problem:
     """A validator's own text; most of them name the value already."""
-    words = " ".join(words.split())
     shown = value_text(value)
     named = not shown or "'" in words or words.startswith("must be") or shown in words
     return Problem(where, words, "" if named else shown)
