@@ -48,6 +48,8 @@ class Discovery(ABC):
     Options: ClassVar[type[_AnyOptions]]
     default_timeout: ClassVar[float] = 5.0
     """Seconds, when the options have no timeout."""
+    source: str = ""
+    """Whom `fetch` asks, without secrets: named in the error when it does not answer in time."""
 
     def __init__(self, options: _AnyOptions) -> None:
         self.options = options

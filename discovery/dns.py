@@ -50,6 +50,7 @@ class Dns(Discovery):
         self._name, self._port, self._sni = options.dns_name, options.dns_port, options.dns_sni
         self._families = FAMILIES[options.dns_address_type]
         self._resolver = Resolver(options.dns_lookup_server, tcp=options.dns_protocol == "tcp")
+        self.source = options.dns_lookup_server or "the system's resolvers"
         self._lifetime = LONGEST
         self._answered = asyncio.Event()
 

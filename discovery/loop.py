@@ -128,7 +128,8 @@ class Loop:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            raise DiscoveryError(f"no answer within {format_duration(self._timeout)}") from None
+            whose = f" from {self._discovery.source}" if self._discovery.source else ""
+            raise DiscoveryError(f"no answer{whose} within {format_duration(self._timeout)}") from None
 
     async def _watch(self) -> None:
         backoff = Backoff(self._pace, uniform=self._uniform)

@@ -45,7 +45,7 @@ KINDS: dict[str, Kind] = {
     "lxd": Kind("discovery.lxd:LxdOptions", extra="lxd", needs=("pylxd",)),
     "dns": Kind("discovery.dns:DnsOptions", "discovery.dns:Dns"),
     "file": Kind("discovery.file:FileOptions", "discovery.file:File"),
-    "etcd": Kind(None),
+    "etcd": Kind("discovery.etcd:EtcdOptions", "discovery.etcd:Etcd"),
 }
 
 

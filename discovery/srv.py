@@ -46,6 +46,7 @@ class Srv(Discovery):
         super().__init__(options)
         self._name = options.srv_lookup_pattern
         self._resolver = Resolver(options.srv_lookup_server, tcp=options.srv_dns_protocol == "tcp")
+        self.source = options.srv_lookup_server or "the system's resolvers"
         timeout = self.default_timeout if options.timeout is None else options.timeout
         self._patience = timeout * LOOKUP_SHARE if timeout else None
         self._last: Addresses = {}
