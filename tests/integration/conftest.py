@@ -18,6 +18,7 @@ from tests.services.iperf3 import Iperf3
 from tests.services.lxd import Lxd
 from tests.services.nginx import Nginx
 from tests.services.nsd import Nsd
+from tests.services.pebble import ChallengeServer, Pebble
 from tests.services.postgres import Postgres
 from tests.services.redis import Redis
 
@@ -114,3 +115,8 @@ def dockerd(serve: Serve) -> Docker:
 @pytest.fixture
 def lxd(serve: Serve) -> Lxd:
     return serve(Lxd())
+
+
+@pytest.fixture
+def pebble(serve: Serve) -> Pebble:
+    return serve(Pebble(serve(ChallengeServer())))

@@ -32,6 +32,7 @@ http {{
     listen [::1]:{port} backlog=4096;
     listen unix:{socket} backlog=4096;
     root {root};
+    location /upload/ {{ dav_methods PUT; create_full_put_path on; }}
     location = /name {{ return 200 "{label}"; }}
     location = /peer {{ return 200 "$remote_addr:$remote_port"; }}
   }}
@@ -40,7 +41,9 @@ http {{
 
 
 class Nginx(Server):
-    """Serves the files that write() made; `/name` answers `label`, `/peer` the address that the connection came from.
+    """Serves the files that write() made, and takes others by PUT below `/upload/`.
+
+    `/name` answers `label`, `/peer` the address that the connection came from.
 
     Args:
         label: tells several servers apart.
@@ -57,7 +60,7 @@ class Nginx(Server):
         self.root.mkdir()
 
     def command(self) -> Sequence[str | Path]:
-        binary = apt.command("nginx", "nginx-light")
+        binary = apt.command("nginx", "nginx")
         self.socket.unlink(missing_ok=True)  # a killed nginx leaves it, and does not bind over it
         config = self.folder / "nginx.conf"
         config.write_text(

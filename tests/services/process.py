@@ -48,6 +48,7 @@ class Server(ABC):
         self.folder = Path(self._temporary.name)
         self.log = self.folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.status: int | None = None
         self._log_start = 0
 
     @abstractmethod
@@ -145,7 +146,7 @@ class Server(ABC):
             return
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.status = self.process.wait()
         while group(self.process.pid):
             time.sleep(0.005)
         self.process = None
