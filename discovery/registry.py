@@ -42,7 +42,7 @@ KINDS: dict[str, Kind] = {
         extra="consul",
         needs=("consul",),
     ),
-    "lxd": Kind("discovery.lxd:LxdOptions", extra="lxd", needs=("pylxd",)),
+    "lxd": Kind("discovery.lxd.options:LxdOptions", "discovery.lxd.kind:Lxd", extra="lxd", needs=("pylxd",)),
     "dns": Kind("discovery.dns:DnsOptions", "discovery.dns:Dns"),
     "file": Kind("discovery.file:FileOptions", "discovery.file:File"),
     "etcd": Kind("discovery.etcd:EtcdOptions", "discovery.etcd:Etcd"),

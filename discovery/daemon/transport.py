@@ -1,6 +1,6 @@
 """The HTTP connection below an SDK that is built on requests.
 
-    session.mount("http", Transport(endpoint, context))
+    Transport(endpoint, context).carry(session)
 
 Such an SDK blocks, so it runs in a thread; a thread cannot be stopped, but its sockets can be shut down, and then it
 ends at once: that is `cut`, for the moment a fetch has taken too long. Everything goes to the one endpoint with the
@@ -51,6 +51,13 @@ class Transport(HTTPAdapter):
             self._pool = _SecurePool(endpoint.host, endpoint.port, ssl_context=context, sockets=self._sockets)
         else:
             self._pool = _Pool(endpoint.host, endpoint.port, sockets=self._sockets, path=endpoint.path)
+
+    def carry(self, session: requests.Session) -> None:
+        """Everything that the session sends goes this way, and nothing is added from the environment."""
+        session.adapters.clear()
+        session.mount("", self)
+        session.trust_env = False
+        session.max_redirects = 0
 
     def cut(self) -> None:
         """For good: shuts down the connections, so that whatever waits for them fails, and refuses new ones."""

@@ -71,9 +71,7 @@ class Client:
     def _speaking(self, version: str) -> docker.APIClient:
         api = docker.APIClient(self._endpoint.url, version=version)
         api.timeout = self._timeout  # type: ignore[assignment]  # None is no limit, to requests
-        api.trust_env = False
-        api.max_redirects = 0
-        api.mount("http", self._transport)
+        self._transport.carry(api)
         return api
 
     def _with_hosts(self, api: docker.APIClient, listed: list[Any], variable: str) -> list[tuple[Any, str]]:
