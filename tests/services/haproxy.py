@@ -10,7 +10,7 @@ from tests.services.process import LOOPBACK, Server, tcp_answers
 _CONFIG = """
 global
   nbthread 1
-  maxconn 20000
+  maxconn 4000
   log stderr format raw local0 notice
 defaults
   mode tcp
