@@ -38,7 +38,7 @@ class Idle(Case):
         for _ in range(more):
             opened.enter_context(used_connection(proxy.fronts["redis"]))
         time.sleep(SETTLE)
-        return proxy.private_bytes()
+        return proxy.memory_bytes()
 
 
 def used_connection(address: Address) -> socket.socket:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.cpu import process_cpu_seconds
-from benchmarks.memory import private_bytes
+from benchmarks.memory import anonymous_bytes
 from benchmarks.net import Address
 
 Backends = Mapping[str, Sequence[Address]]
@@ -24,9 +24,9 @@ class Proxy:
         """CPU seconds of the process so far; 0.0 without a process."""
         return process_cpu_seconds(self.pid) if self.pid else 0.0
 
-    def private_bytes(self) -> int:
-        """Bytes of memory of the process alone; 0 without a process."""
-        return private_bytes(self.pid) if self.pid else 0
+    def memory_bytes(self) -> int:
+        """Bytes of memory of the process, mapped files left out; 0 without a process."""
+        return anonymous_bytes(self.pid) if self.pid else 0
 
 
 class Peer(ABC):
