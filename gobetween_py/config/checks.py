@@ -60,7 +60,7 @@ def not_available(built: Built) -> Iterator[Problem]:
         for feature, row in NOT_YET.items():
             if _applies(row, section):
                 yield Problem(_at(path, row.key), f"{feature} is not available yet")
-        if isinstance(section, Options):
+        if isinstance(section, Options) and hasattr(section, "kind"):
             try:
                 kinds.load(section.kind)
             except DiscoveryError as error:

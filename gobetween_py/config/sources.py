@@ -103,8 +103,6 @@ def parse(text: str, format: Format, *, name: str = "config") -> dict[str, objec
 def _parse_toml(text: str, name: str) -> object:
     try:
         return tomlkit.parse(text).unwrap()
-    except RecursionError:
-        raise _refused(name, "is nested too deeply") from None
     except Exception:  # beside its own errors tomlkit lets out some of Python's
         raise _refused(*_where_toml_fails(text, name)) from None
 
@@ -113,7 +111,9 @@ def _where_toml_fails(text: str, name: str) -> tuple[str, str]:
     """Line, column and remedy. The standard library's parser knows the place of more errors than tomlkit does."""
     try:
         tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        return name, "is nested too deeply"
+    except ValueError as error:
         place = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
         end = (str(text.count("\n") + 1), str(len(text) - text.rfind("\n")))
         line, column = place.groups() if place else end

@@ -6,6 +6,7 @@ its rules run on what is valid of it. It also cannot let unknown keys pass as wa
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -19,7 +20,7 @@ from gobetween_py.config.checks import clashes, not_available, without_effect
 from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
 from gobetween_py.config.models import Config, Defaults
 from gobetween_py.config.section import RuleError
-from gobetween_py.config.wording import not_a_table, not_allowed, problem_of, unknown_key
+from gobetween_py.config.wording import not_a_table, not_allowed, problems_of, unknown_key
 
 Table = Mapping[str, object]
 Model = TypeVar("Model", bound=BaseModel)
@@ -65,12 +66,12 @@ class Validation:
         wrong = [e for e in errors if e["loc"] and not (e["type"] == "missing" and e["loc"][0] in broken)]
         places = {key: place for place, key in enumerate(data)}
         wrong.sort(key=lambda error: places.get(error["loc"][0], len(places)))
-        found = [problem_of(error, path, model) for error in wrong]
+        found = problems_of(wrong, path, model, given)
         valid = _valid_part(model, given, broken | {str(error["loc"][0]) for error in wrong})
         self.built.append((path, valid))
         found += _broken_rules(valid, path)
         if not found and not broken:
-            found = [problem_of(error, path, model) for error in errors]
+            found = problems_of(errors, path, model, given)
         self.problems[here:here] = dict.fromkeys(found)
         return None
 
@@ -165,14 +166,19 @@ def _validates(model: type[BaseModel], data: Table) -> bool:
 def _valid_part(model: type[Model], given: Table, wrong: set[str]) -> Model:
     """A section that has only its valid fields; reading another one of it is an AttributeError."""
     values: dict[str, Any] = {
-        name: value if isinstance(value, BaseModel) else TypeAdapter(annotation).validate_python(value)
+        name: value if isinstance(value, BaseModel) else _adapter(model, name).validate_python(value)
         for name, value in given.items()
-        if name not in wrong and (annotation := model.model_fields[name].rebuild_annotation())
+        if name not in wrong
     }
     part = model.model_construct(**values)
     for name in wrong:
         part.__dict__.pop(name, None)
     return part
+
+
+@cache
+def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(model.model_fields[name].rebuild_annotation())
 
 
 def _broken_rules(section: BaseModel, path: Path) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """From pydantic's errors to ours: what is wrong with a single value, in the words of a config."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr
@@ -29,20 +29,46 @@ _BOUNDS = {
 _IN_QUOTES = re.compile(r"'([^']*)'")
 
 
-def problem_of(error: ErrorDetails, path: Path, model: type[BaseModel]) -> Problem:
-    """The problem that an error of `model`, which stands at `path`, tells of."""
-    location = tuple(part for part in error["loc"] if not isinstance(part, str) or not part.startswith("function-"))
-    where, kind = path_text(path + location), error["type"]
-    context: Mapping[str, Any] = error.get("ctx", {})
-    secret = is_secret(model, location)
+def problems_of(
+    errors: Iterable[ErrorDetails], path: Path, model: type[BaseModel], data: Mapping[str, object]
+) -> list[Problem]:
+    """The problems that the errors of a `model` tell of, which was made from `data` and stands at `path`."""
+    places: dict[Path, list[ErrorDetails]] = {}
+    for error in errors:
+        places.setdefault(_place(error, data), []).append(error)
+    found = []
+    for place, told in places.items():
+        where = path_text(path + place)
+        if len(told) > 1 and all(_expected(error) for error in told):  # a value that may be of one type or another
+            types = " or ".join(dict.fromkeys(_expected(error) for error in told))
+            found.append(_wrong_type(where, types, None if is_secret(model, place) else told[0]["input"]))
+        else:
+            found += [_problem_of(error, where, place, model) for error in told]
+    return found
+
+
+def _place(error: ErrorDetails, data: Any) -> Path:
+    """Where in the data an error is; pydantic also names the alternative of a union that it tried."""
+    place: Path = ()
+    for part in error["loc"]:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return (*place, part) if error["type"] in ("missing", "extra_forbidden") else place
+        place = (*place, part)
+    return place
+
+
+def _problem_of(error: ErrorDetails, where: str, place: Path, model: type[BaseModel]) -> Problem:
+    kind, context = error["type"], error.get("ctx", {})
+    secret = is_secret(model, place)
     value = None if secret else error["input"]
     if kind == "missing":
         return Problem(where, "is required")
     if kind == "extra_forbidden":
-        return unknown_key(path + location, str(location[-1]), list(model.model_fields))
+        return Problem(where, "unknown key", hint=did_you_mean(place[-1], model.model_fields))
     if kind in ("literal_error", "enum"):
-        allowed = _IN_QUOTES.findall(context.get("expected", ""))
-        return not_allowed(where, value, allowed)
+        return not_allowed(where, value, _IN_QUOTES.findall(context.get("expected", "")))
     if kind == "value_error":
         words = " ".join(str(context.get("error", "")).split())
         if secret and any(text in words for text in _texts_in(error["input"])):
@@ -52,7 +78,9 @@ def problem_of(error: ErrorDetails, path: Path, model: type[BaseModel]) -> Probl
         return Problem(where, "is out of range", value_text(value), _BOUNDS[kind].format_map(context))
     if kind in ("string_too_short", "too_short"):
         return Problem(where, "must not be empty")
-    return Problem(where, *_wrong_kind_of_value(kind, value))
+    if expected := _expected(error):
+        return _wrong_type(where, expected, value)
+    return Problem(where, f"is not valid ({kind.replace('_', ' ')})", value_text(value))
 
 
 def not_allowed(where: str, value: object, allowed: list[str]) -> Problem:
@@ -98,9 +126,11 @@ def _in_its_own_words(where: str, value: object, words: str) -> Problem:
     return Problem(where, words, "" if named else shown)
 
 
-def _wrong_kind_of_value(kind: str, value: object) -> tuple[str, str]:
-    expected = _KINDS_OF_VALUE.get(kind.partition("_")[0])
+def _expected(error: ErrorDetails) -> str:
+    """The kind of value that was due, for errors of type."""
+    return _KINDS_OF_VALUE.get(error["type"].partition("_")[0], "")
+
+
+def _wrong_type(where: str, expected: str, value: object) -> Problem:
     shown = value_text(value)
-    if expected:
-        return (f"must be {expected}" + (f", not {shown}" if shown else ""), "")
-    return (f"is not valid ({kind.replace('_', ' ')})", shown)
+    return Problem(where, f"must be {expected}" + (f", not {shown}" if shown else ""))
