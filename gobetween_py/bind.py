@@ -1,0 +1,110 @@
+"""Listening sockets from binds; what can go wrong with one is told in a line, with the remedy."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+
+BACKLOG = 65_535
+"""Asked of listen(2); the kernel cuts it to net.core.somaxconn."""
+
+
+class BindError(Exception):
+    """A socket could not be bound. The message names the address and the remedy."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket.
+
+    Args:
+        host: a name or an address; "" is all addresses, of both families where the machine has IPv6.
+        port: 0 to 65535; 0 = any free one.
+
+    Raises:
+        BindError: with the remedy.
+    """
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        if not host:
+            return _listen_anywhere(port)
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        )[0]
+        return _listen(family, address, only_v6=True)
+    except socket.gaierror as error:
+        raise BindError(f"cannot listen on {shown}: the name {host!r} has no address ({error.strerror})") from error
+    except OSError as error:
+        raise BindError(f"cannot listen on {shown}: {_remedy(error, host, port)}") from error
+
+
+def listen_unix(path: str) -> socket.socket:
+    """Return a listening UNIX stream socket; one left behind by a process that is gone is replaced.
+
+    Raises:
+        BindError: something lives there already, or the path cannot be made.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        _remove_stale(path)
+        sock.bind(path)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            why = "it is in use: stop the program that listens there, or choose another path"
+        else:
+            why = f"{error.strerror}: make the directory, with write permission for this user"
+        raise BindError(f"cannot listen on unix:{path}: {why}") from error
+    return sock
+
+
+def _listen_anywhere(port: int) -> socket.socket:
+    try:
+        return _listen(socket.AF_INET6, ("::", port), only_v6=False)
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            raise
+        return _listen(socket.AF_INET, ("0.0.0.0", port), only_v6=False)  # noqa: S104  # what ":port" means
+
+
+def _listen(family: socket.AddressFamily, address: tuple[object, ...], *, only_v6: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_v6)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _remedy(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"the port is in use: stop the program that has it (ss -ltnp 'sport = :{port}' shows it), or take another"
+        )
+    if error.errno == errno.EACCES and port < 1024:
+        return (
+            "ports below 1024 are privileged: run as root, or with CAP_NET_BIND_SERVICE "
+            "(AmbientCapabilities= in a systemd unit), or take a port from 1024 up"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"no interface of this machine has the address {host}: take one that `ip address` shows, or :{port}"
+    return error.strerror or str(error)
+
+
+def _remove_stale(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise FileExistsError(errno.EEXIST, "something that is no socket is there", path)
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)

@@ -1,0 +1,102 @@
+"""Logging as `[logging]` asks: level, output, text or JSON; secrets of the config never get out."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+MASK = "***"
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+
+
+class Masking(logging.Filter):
+    """Replaces known secrets in messages and traces, whoever logs them.
+
+    Args:
+        secrets: passwords and tokens of the config. Shorter than 4 characters they would mangle ordinary words, so such
+            a one is left to the typed masking of the config models.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__()
+        self._secrets = sorted({secret for secret in secrets if len(secret) >= 4}, key=len, reverse=True)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if self._secrets:
+            record.msg, record.args = self.mask(record.getMessage()), None
+            if record.exc_info:
+                record.exc_text = self.mask(logging.Formatter().formatException(record.exc_info))
+        return True
+
+    def mask(self, text: str) -> str:
+        """Return the text without the secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-01-31 12:00:00.123 [WARN] (proxy): message`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.level = _level(record).upper()
+        record.component = _component(record)
+        return super().format(record)
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03d [%(level)s] (%(component)s): %(message)s", "%Y-%m-%d %H:%M:%S")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (RFC 3339, UTC), level, component, message, trace."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        line = {
+            "time": time.isoformat(timespec="milliseconds"),
+            "level": _level(record),
+            "component": _component(record),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["trace"] = record.exc_text or self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure(level: str, output: str, form: str, *, secrets: Iterable[str] = ()) -> None:
+    """Set up the root logger.
+
+    Args:
+        level: debug, info, warn or error.
+        output: stdout, stderr, or the path of a file to append to.
+        form: text or json.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    handler: logging.Handler
+    if output in ("stdout", "stderr"):
+        handler = logging.StreamHandler(getattr(sys, output))
+    else:
+        handler = logging.FileHandler(Path(output), encoding="utf-8")
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(Masking(secrets))
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(LEVELS[level])
+
+
+def _level(record: logging.LogRecord) -> str:
+    return next((name for name, number in reversed(LEVELS.items()) if record.levelno >= number), "debug")
+
+
+def _component(record: logging.LogRecord) -> str:
+    return record.name.removeprefix("pygobetween.")

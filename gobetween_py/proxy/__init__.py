@@ -1,0 +1,13 @@
+"""The data plane: moves bytes between a client and the backend picked for it.
+
+    reactor     one edge-triggered epoll nested in the event loop: fd -> the method that handles its events
+    listener    accepts, asks access rules and limits, makes a Connection
+    connection  one client from accept to close: connect to a backend, try another, relay, time out
+    relay       one direction of a connection: recv/send for little, splice for much, half-close, reset
+    pipes       the pipes that splice needs, kept for the next one
+    wheel       coarse timers: a connection sits in the slot of its next deadline
+    access      allow and deny rules by client address
+
+A byte goes epoll -> Reactor.turn -> Half.ready -> send. Nothing here reads config, or knows of the API or of metrics:
+what it needs comes in as `Settings`, a `Pool` and a `Counters`; what it tells goes out through the counters.
+"""
