@@ -41,7 +41,7 @@ def _unreadable(file: str) -> str:
         return "is not there"
     if not os.path.isfile(file):
         return "is not a file"
-    return "" if os.access(file, os.R_OK) else "cannot be read: permission denied"
+    return "" if os.access(file, os.R_OK, effective_ids=True) else "cannot be read: permission denied"
 
 
 def _log_file(config: Config) -> Iterator[Problem]:

@@ -1,6 +1,6 @@
 """The JSON Schema of the config (draft 2020-12), from the models and the options of every kind of discovery."""
 
-from typing import Any
+from typing import Any, Literal
 
 from balancer import registry as balancers
 from discovery import registry as kinds
@@ -8,12 +8,14 @@ from discovery.contract import DiscoveryError
 from gobetween_py.config.models import Config
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+AS_WRITTEN: Literal["serialization"] = "serialization"
+"""In pydantic's other mode defaults would be shown as they are held: 10.0, not "10s"."""
 Schema = dict[str, Any]
 
 
 def config_schema() -> Schema:
     """The schema of a whole config file, as a table that can be written as JSON."""
-    schema = Config.model_json_schema()
+    schema = Config.model_json_schema(mode=AS_WRITTEN)
     definitions = schema["$defs"]
     definitions.pop("Options", None)
     server = definitions["Server"]["properties"]
@@ -31,7 +33,7 @@ def _discovery(definitions: Schema) -> Schema:
             options = kinds.options_of(kind)
         except DiscoveryError:  # not even modelled, or a plugin that cannot be loaded
             continue
-        schema = options.model_json_schema()
+        schema = options.model_json_schema(mode=AS_WRITTEN)
         definitions |= schema.pop("$defs", {})
         schema["properties"]["kind"] = {"const": kind}
         definitions[f"Discovery-{kind}"] = schema

@@ -1,0 +1,146 @@
+import pytest
+
+from gobetween_py.config import ConfigErrors, load
+from gobetween_py.config.checks import NO_EFFECT, NOT_YET, without_effect
+from gobetween_py.config.section import Section
+from gobetween_py.config.validate import Validation, build
+
+STATIC = {"kind": "static", "static_list": ["127.0.0.1:8000"]}
+TLS = {"cert_path": "cert.pem", "key_path": "key.pem"}
+
+
+def server(**keys: object) -> dict[str, object]:
+    return {"bind": "127.0.0.1:3000", "discovery": STATIC} | keys
+
+
+USES: dict[str, dict[str, object]] = {
+    "the profiler": {"profiler": {"enabled": True}},
+    "the API": {"api": {"enabled": True}},
+    "the metrics endpoint": {"metrics": {"enabled": True}},
+    "ACME": {"acme": {}},
+    "protocol 'tls'": {"servers": {"a": server(protocol="tls", tls=TLS)}},
+    "protocol 'udp'": {"servers": {"a": server(protocol="udp", udp={"max_requests": 1})}},
+    "SNI": {"servers": {"a": server(sni={})}},
+    "TLS to backends": {"servers": {"a": server(backends_tls={})}},
+    "the PROXY protocol": {"servers": {"a": server(proxy_protocol={})}},
+    "health check kind 'ping'": {"servers": {"a": server(healthcheck={"kind": "ping", "interval": "1s"})}},
+    "health check kind 'probe'": {
+        "servers": {
+            "a": server(
+                healthcheck={
+                    "kind": "probe",
+                    "interval": "1s",
+                    "probe_protocol": "tcp",
+                    "probe_send": "a",
+                    "probe_recv": "b",
+                }
+            )
+        }
+    },
+    "health check kind 'exec'": {
+        "servers": {
+            "a": server(
+                healthcheck={
+                    "kind": "exec",
+                    "interval": "1s",
+                    "exec_command": "true",
+                    "exec_expected_positive_output": "1",
+                    "exec_expected_negative_output": "0",
+                }
+            )
+        }
+    },
+}
+"""Feature -> a config that uses it, and nothing else that is not available."""
+
+
+@pytest.mark.parametrize("feature", NOT_YET)
+def test_what_is_not_available_yet_is_refused_by_name(feature: str) -> None:
+    with pytest.raises(ConfigErrors) as refused:
+        build(USES[feature])
+    [problem] = refused.value.problems
+    assert problem.reason == f"{feature} is not available yet"
+
+
+@pytest.mark.parametrize("feature", NOT_YET)
+def test_what_is_not_available_is_accepted_once_its_row_is_gone(feature: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the row stands in the way: the config is modelled and valid."""
+    monkeypatch.delitem(NOT_YET, feature)
+    build(USES[feature])
+
+
+def test_what_is_switched_off_is_accepted() -> None:
+    off = {"enabled": False}
+    build({"api": off, "metrics": off, "profiler": off, "servers": {"a": server(healthcheck={"kind": "none"})}})
+
+
+def warnings(section: Section) -> list[str]:
+    return [str(problem) for problem in without_effect([(("here",), section)])]
+
+
+def built(data: object) -> Validation:
+    run = Validation()
+    run.section(_config(), data)
+    return run
+
+
+def _config() -> type[Section]:
+    from gobetween_py.config import Config
+
+    return Config
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"tls": TLS}, ["servers.a.tls: has no effect unless protocol is 'tls'"]),
+        ({"udp": {"max_requests": 1}}, ["servers.a.udp: has no effect unless protocol is 'udp'"]),
+        (
+            {"protocol": "udp", "udp": {"max_requests": 1}, "sni": {}},
+            ["servers.a.sni: has no effect when protocol is 'udp'"],
+        ),
+        (
+            {"protocol": "tls", "tls": TLS | {"prefer_server_ciphers": True}},
+            ["servers.a.tls.prefer_server_ciphers: has no effect"],
+        ),
+        (
+            {"backends_tls": {"prefer_server_ciphers": True}},
+            ["servers.a.backends_tls.prefer_server_ciphers: has no effect on connections to backends"],
+        ),
+        ({}, []),
+    ],
+)
+def test_what_has_no_effect_is_warned_of(keys: dict[str, object], expected: list[str]) -> None:
+    run = built({"servers": {"a": server(**keys)}})
+    assert not run.problems
+    assert [str(problem) for problem in without_effect(run.built)] == expected
+
+
+def test_every_row_without_effect_is_for_a_key_of_its_section() -> None:
+    for row in [*NO_EFFECT.values(), *NOT_YET.values()]:
+        assert not row.key or row.key in row.section.model_fields
+
+
+def test_warnings_go_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    load('[servers.a]\nbind = ":0"\nudp = {}\ndiscovery = { kind = "static", static_list = [] }')
+    assert caplog.messages == ["servers.a.udp: has no effect unless protocol is 'udp'"]
+
+
+def test_listeners_beside_the_servers_may_not_take_their_addresses() -> None:
+    data = {"api": {"enabled": True, "bind": "127.0.0.1:3000"}, "servers": {"a": server()}}
+    with pytest.raises(ConfigErrors) as refused:
+        build(data)
+    assert str(refused.value.problems[0]) == ("servers.a.bind: '127.0.0.1:3000' is taken: api.bind is '127.0.0.1:3000'")
+
+
+def test_tcp_and_udp_have_ports_of_their_own_and_tls_none() -> None:
+    def clash(one: str, other: str) -> bool:
+        run = {"tls": TLS, "udp": {"max_requests": 1}}
+        servers = {"a": server(protocol=one, **run), "b": server(protocol=other, **run)}
+        with pytest.raises(ConfigErrors) as refused:
+            build({"api": {"enabled": True}, "servers": servers})
+        return "is taken" in str(refused.value)
+
+    assert clash("tcp", "tls")
+    assert clash("udp", "udp")
+    assert not clash("tcp", "udp")
