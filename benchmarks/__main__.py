@@ -152,7 +152,8 @@ def _write(
     if options.chart:
         from benchmarks.chart import draw  # matplotlib is wanted only here
 
-        draw(results, SUBJECT, options.chart)
+        title = f"{SUBJECT} beside its peers: median and spread, on {described['CPU']}, {described['kernel']}"
+        draw(results, SUBJECT, title, options.chart)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ COLUMNS = 4
 GREY, ACCENT = "#9aa5b1", "#1f6feb"
 
 
-def draw(results: Sequence[Result], subject: str, path: Path) -> None:
+def draw(results: Sequence[Result], subject: str, title: str, path: Path) -> None:
     """Writes the picture; its format is that of the path's suffix."""
     mpl.use("Agg")
     panels = [(result, measured) for result in results for measured in result.measured if measured.figures]
     rows = math.ceil(len(panels) / COLUMNS)
-    figure = Figure(figsize=(4 * COLUMNS, 2.2 * rows), layout="constrained")
+    figure = Figure(figsize=(4 * COLUMNS, 0.5 + 2.2 * rows), layout="constrained")
+    figure.suptitle(title, fontsize=11)
     for place, (result, measured) in enumerate(panels, 1):
         _panel(figure.add_subplot(rows, COLUMNS, place), result, measured, subject)
     figure.savefig(path, dpi=110)

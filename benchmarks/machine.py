@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,15 +17,16 @@ TOOLS: dict[str, Sequence[str]] = {
 
 
 def describe(peers: dict[str, str]) -> dict[str, str]:
-    """Names and values in words; `peers` are the versions of the peers by name."""
+    """Names and values in words; `peers` has the versions of the peers by name."""
     described = {
+        "date": time.strftime("%Y-%m-%d"),
         "CPU": f"{_cpu_model()}, {os.cpu_count()} cores",
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "Python": platform.python_version(),
         "uvloop": _distribution("uvloop"),
     }
     described.update({name: version for name, version in peers.items() if version})
-    described.update({name: _first_line(command) for name, command in TOOLS.items()})
+    described.update({name: _version(command) for name, command in TOOLS.items()})
     return described
 
 
@@ -40,9 +42,15 @@ def _distribution(name: str) -> str:
         return "not installed"
 
 
-def _first_line(command: Sequence[str]) -> str:
+def _version(command: Sequence[str]) -> str:
     try:
         printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except FileNotFoundError:
         return "not installed"
-    return printed.strip().partition("\n")[0]
+    return version_in(printed)
+
+
+def version_in(printed: str) -> str:
+    """The first thing in the text that looks like a version, or its first line."""
+    found = re.search(r"\d+\.\d[\w.+-]*", printed)
+    return found.group() if found else printed.strip().partition("\n")[0]

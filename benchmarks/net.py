@@ -24,39 +24,21 @@ def parse_address(text: str) -> Address:
     return Address(host, int(port))
 
 
-def free_port(hosts: list[str]) -> int:
-    """A port that is free on all of the hosts at this moment."""
-    for _ in range(100):
-        sockets: list[socket.socket] = []
-        try:
-            port = 0
-            for host in hosts:
-                sockets.append(socket.socket())
-                sockets[-1].bind((host, port))
-                port = sockets[-1].getsockname()[1]
-        except OSError:
-            continue
-        else:
-            return port
-        finally:
-            for opened in sockets:
-                opened.close()
-    raise OSError(f"no port is free on all of {', '.join(hosts)}")
+def wait_for_answer(address: Address, probe: bytes, alive: Callable[[], bool], seconds: float = 15.0) -> str:
+    """Asks until the address answers `probe` with anything; empty, or what was wrong `seconds` later.
 
-
-def wait_until_answering(address: Address, probe: bytes, alive: Callable[[], bool], seconds: float = 15.0) -> bool:
-    """Whether the address answered `probe` with anything within `seconds`; gives up early once `alive()` is false.
-
-    That a proxy accepts does not say yet that it has a backend to go to.
+    That a proxy accepts does not say yet that it has a backend to go to. It gives up early once `alive()` is false.
     """
     deadline = time.monotonic() + seconds
+    wrong = "the program ended"
     while alive() and time.monotonic() < deadline:
         try:
             with socket.create_connection(address, timeout=1.0) as connection:
                 connection.sendall(probe)
                 if connection.recv(1):
-                    return True
-        except OSError:
-            pass
+                    return ""
+                wrong = "accepted and closed"
+        except OSError as error:
+            wrong = str(error)
         time.sleep(0.02)
-    return False
+    return wrong if alive() else "the program ended"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.net import Address, wait_until_answering
+from benchmarks.net import Address, wait_for_answer
 
 
 class StartError(Exception):
@@ -33,9 +33,10 @@ def running(
         if cpus:
             os.sched_setaffinity(process.pid, cpus)
         for address, probe in ready.items():
-            if not wait_until_answering(address, probe, lambda: process.poll() is None):
+            wrong = wait_for_answer(address, probe, lambda: process.poll() is None)
+            if wrong:
                 words = log_path.read_text(errors="replace")[-1000:].strip()
-                raise StartError(f"{' '.join(command)}: nothing answers at {address}\n{words}")
+                raise StartError(f"{' '.join(command)}: {address} {probe!r}: {wrong}\n{words}")
         yield process
     finally:
         stop(process)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.backends import http, redis, source
-from benchmarks.net import Address, free_port
+from benchmarks.net import Address
 from benchmarks.process import StartError, running
+from tests.services.ports import free_ports
 
 HOSTS = [f"127.0.0.{n}" for n in range(1, 11)]
 
@@ -41,7 +42,7 @@ Addresses = dict[str, list[Address]]  # kind -> where its server listens
 
 def addresses(first_port: int | None) -> Addresses:
     """The ten addresses of each kind, on free ports or on `first_port` and the ones after it in the order of KINDS."""
-    ports = [free_port(HOSTS) if first_port is None else first_port + offset for offset in range(len(KINDS))]
+    ports = free_ports(len(KINDS)) if first_port is None else range(first_port, first_port + len(KINDS))
     return {kind: [Address(host, port) for host in HOSTS] for kind, port in zip(KINDS, ports, strict=True)}
 
 

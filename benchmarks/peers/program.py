@@ -9,9 +9,11 @@ from pathlib import Path
 from string import Template
 
 from benchmarks.backends import KINDS
-from benchmarks.net import Address, free_port
+from benchmarks.machine import version_in
+from benchmarks.net import Address
 from benchmarks.peers.contract import Backends, Peer, Proxy
 from benchmarks.process import running
+from tests.services.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Program(Peer):
             `$<kind>_backends` (lines), and it may have `$directory`.
         backend_line: one backend's line, with `$address`, `$weight` (1 to 10) and `$number`.
         command: the command for a config file; it stays in the foreground, as a single process.
-        version_command: prints the version in its first line, to either stream.
+        version_command: prints the version, to either stream.
+        unavailable: more reasons why it cannot be measured here; returns empty if there is none.
     """
 
     name: str
@@ -41,11 +44,11 @@ class Program(Peer):
 
     def version(self) -> str:
         printed = subprocess.run(self.version_command, capture_output=True, text=True, check=False)
-        return (printed.stdout + printed.stderr).strip().partition("\n")[0]
+        return version_in(printed.stdout + printed.stderr)
 
     @contextmanager
     def running(self, backends: Backends, cpus: frozenset[int], directory: Path) -> Iterator[Proxy]:
-        fronts = {kind: Address("127.0.0.1", free_port(["127.0.0.1"])) for kind in backends}
+        fronts = {kind: Address("127.0.0.1", free_port()) for kind in backends}
         config = directory / f"{fronts['http'].port}-{self.template}"
         config.write_text(self.render(fronts, backends, directory))
         ready = {front: KINDS[kind].probe for kind, front in fronts.items()}
