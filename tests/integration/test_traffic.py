@@ -154,8 +154,12 @@ def test_large_uploads_at_once_have_the_right_checksums(serve: Serve, nginx: Ngi
 def test_iperf3_carries_bulk(serve: Serve, iperf3_server: Iperf3, direction: list[str], streams: int) -> None:
     balancer = serve(Balancer.before(address(iperf3_server)))
     report = iperf3(balancer.port, "-n", "512M", "-P", str(streams), *direction)
-    assert report["end"]["sum_sent"]["bytes"] >= 512 * MIB
-    assert report["end"]["sum_received"]["bytes"] > 0.9 * 512 * MIB  # it stops counting when told of the end
+    sent, received = (
+        [total["bytes"] for name, total in report["end"].items() if name.startswith(f"sum_{what}")]
+        for what in ("sent", "received")
+    )
+    assert max(sent) >= 512 * MIB  # it ends when one direction has sent that much,
+    assert min(received) > 64 * MIB  # and does not count what is under way then
 
 
 # A database

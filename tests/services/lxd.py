@@ -19,6 +19,7 @@ TRUST_PASSWORD = "trust me"
 
 _METADATA = "architecture: x86_64\ncreation_date: 1\nproperties: {os: busybox}\n"
 _INIT = f"""#!/bin/sh
+echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad
 ip link set lo up
 ip link set eth0 up && udhcpc -i eth0 -q -n -t 50 -T 1 -s /sbin/dhcp
 {SERVE}

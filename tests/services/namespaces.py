@@ -23,9 +23,11 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 # $1: where the machine's control groups may be mounted meanwhile. $2: a file that names this server's groups. Then the
 # command. A new sysfs shows the new network's interfaces, and hides the mounts of the control groups: hence the detour.
+# An IPv6 address is good at once: nobody is asked whether it is taken.
 _INIT = """
 set -e
 while read -r group; do echo 0 > "$group/cgroup.procs"; done < "$2"
+echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
 ip link set lo up
 mount --rbind /sys/fs/cgroup "$1"
 mount -t sysfs sysfs /sys

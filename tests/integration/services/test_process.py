@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,14 +84,12 @@ def test_children_names_a_living_process_and_forgets_a_dead_one(redis: Redis) ->
 
 def test_an_orphan_is_found_among_the_children() -> None:
     """A daemon leaves its parent; the run adopts it, and would report it at its end."""
-    server = Redis().start()
-    leaks.adopt_orphans()
-    os.spawnlp(os.P_WAIT, "sh", "sh", "-c", "sleep 987654 &")
-    (orphan,) = [process for process in leaks.children() if process.command == "sleep 987654"]
+    shell = ["sh", "-c", "sleep 987654 >/dev/null & echo $!"]
+    daemon = int(subprocess.run(shell, stdout=subprocess.PIPE, check=True).stdout)
+    (orphan,) = [process for process in leaks.children() if process.pid == daemon]
     assert orphan.parent == os.getpid()
-    os.kill(orphan.pid, signal.SIGKILL)
-    os.waitpid(orphan.pid, 0)
-    server.close()
+    os.kill(daemon, signal.SIGKILL)
+    os.waitpid(daemon, 0)
 
 
 def test_the_folder_of_a_running_server_is_a_trace(redis: Redis) -> None:
