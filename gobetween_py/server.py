@@ -41,7 +41,7 @@ class Server:
         options = config.discovery
         self.discovery = Loop(load(options.kind)(options), options, self._apply, name=name)
         self._reactor = reactor
-        self._counters = counters
+        self.counters = counters
         self._socket = (
             bind.listen_unix(config.bind.path) if config.bind.path else bind.listen(config.bind.host, config.bind.port)
         )
@@ -56,7 +56,7 @@ class Server:
             self._socket,
             self._reactor,
             self.pool,
-            self._counters,
+            self.counters,
             settings=Settings(
                 max_connections=config.max_connections,
                 client_idle_timeout=config.client_idle_timeout,
@@ -77,6 +77,12 @@ class Server:
         ]
         kind = config.discovery.kind
         log.info("%s: listening on %s, balance %s, discovery %s", self.name, config.bind, config.balance, kind)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, also where the config says any (0)."""
+        port: int = self._socket.getsockname()[1]
+        return port
 
     @property
     def open_connections(self) -> int:
