@@ -45,9 +45,9 @@ class Maglev(Algorithm):
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
         super().rebuild(backends)
-        self._members = set(backends)
         weights = effective_weights(backends)
         self._wanted = [(backend, weight) for backend, weight in zip(backends, weights, strict=True) if weight]
+        self._members = {backend for backend, _ in self._wanted}
         if not self._built:
             self._owners = [backend for backend, _ in self._wanted]
             self._table = range(len(self._owners))

@@ -132,6 +132,6 @@ class Story(RuleBasedStateMachine):
 @pytest.mark.parametrize("priority_tiers", [False, True], ids=["one tier", "priority tiers"])
 @pytest.mark.parametrize("algorithm", names())
 def test_only_who_may_be_picked_is_picked(algorithm: str, priority_tiers: bool) -> None:
-    """And somebody is, whenever there is one: live, discovered, resolved, not full nor tried, of the lowest priority."""
+    """And somebody is, whenever there is one: live, discovered, resolved, not full or tried, of the first tier."""
     story = type(f"Story_{algorithm}", (Story,), {"algorithm": algorithm, "priority_tiers": priority_tiers})
     run_state_machine_as_test(story, settings=settings(max_examples=40, stateful_step_count=40, deadline=None))
