@@ -39,28 +39,30 @@ class Exec(Discovery):
         self._told = ""
 
     async def fetch(self) -> Answer:
-        process = await self._start()
+        transport, run = await self._start()
         try:
-            output, errors = await _outcome(process)
+            await run.finished
         except BaseException:  # the timeout's cancellation too
-            await _kill_group(process)
+            _kill_group(transport.get_pid())
             raise
-        if process.returncode != 0:
-            raise DiscoveryError(f"{self._command[0]} {_ending(process.returncode or 0)}{_quoted(errors)}")
+        finally:
+            transport.close()
+        status, errors = transport.get_returncode() or 0, run.complaints()
+        if status:
+            raise DiscoveryError(f"{self._command[0]} {_ending(status)}{_quoted(errors)}")
         self._tell(errors)
         try:
-            text = output.decode("utf-8-sig")
+            text = run.output.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise DiscoveryError(f"{self._command[0]} printed no UTF-8 text (at byte {error.start})") from error
         return await parse_lines(text, self.skipped.add)
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self) -> tuple[asyncio.SubprocessTransport, "_Run"]:
         try:
-            return await asyncio.create_subprocess_exec(
+            return await asyncio.get_running_loop().subprocess_exec(
+                _Run,
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
@@ -74,41 +76,44 @@ class Exec(Discovery):
         self._told = errors
 
 
-async def _outcome(process: asyncio.subprocess.Process) -> tuple[bytes, str]:
-    """Stdout and the end of stderr, when both are at their end and the process is too."""
-    if process.stdout is None or process.stderr is None:
-        raise RuntimeError("started without pipes")
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            output = tasks.create_task(_read_output(process.stdout))
-            errors = tasks.create_task(_read_errors(process.stderr))
-            tasks.create_task(process.wait())
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from None
-    return output.result(), errors.result()
+class _Run(asyncio.SubprocessProtocol):
+    """One run: what was printed, and when it is over."""
+
+    def __init__(self) -> None:
+        self.output = bytearray()
+        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the program has ended and nothing holds its stdout or stderr open, or has printed too much."""
+        self._errors = b""
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == 2:
+            self._errors = (self._errors + data)[-MAX_ERRORS:]
+        elif len(self.output) <= MAX_ANSWER:
+            self.output += data
+            if len(self.output) > MAX_ANSWER:
+                self._finish(DiscoveryError(f"the program printed more than {MAX_ANSWER >> 20} MiB"))
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._finish(None)
+
+    def complaints(self) -> str:
+        """The end of what it wrote to stderr, in one line."""
+        lines = self._errors.decode(errors="replace").splitlines()
+        return " | ".join(line.strip() for line in lines if line.strip())
+
+    def _finish(self, error: DiscoveryError | None) -> None:
+        if self.finished.done():
+            return
+        if error is None:
+            self.finished.set_result(None)
+        else:
+            self.finished.set_exception(error)
 
 
-async def _read_output(stream: asyncio.StreamReader) -> bytes:
-    output = bytearray()
-    while chunk := await stream.read(1 << 16):
-        output += chunk
-        if len(output) > MAX_ANSWER:
-            raise DiscoveryError(f"the program printed more than {MAX_ANSWER >> 20} MiB")
-    return bytes(output)
-
-
-async def _read_errors(stream: asyncio.StreamReader) -> str:
-    end = b""
-    while chunk := await stream.read(1 << 16):
-        end = (end + chunk)[-MAX_ERRORS:]
-    return " | ".join(line.strip() for line in end.decode(errors="replace").splitlines() if line.strip())
-
-
-async def _kill_group(process: asyncio.subprocess.Process) -> None:
+def _kill_group(leader: int) -> None:
     """SIGKILL to the program and all it started; the group lives on after its leader has ended."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _ending(status: int) -> str:

@@ -4,11 +4,14 @@ import asyncio
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from discovery.blocking import Blocking
 from discovery.contract import DiscoveryError
+
+ROOT = Path(__file__).parents[2]
 
 
 async def test_results_and_exceptions_come_back() -> None:
@@ -56,6 +59,8 @@ async def main():
         print("over")
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50, cwd=ROOT
+    )
     assert done.stdout == "over\n"
     assert done.stderr == ""

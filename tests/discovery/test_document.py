@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.backend import BackendSpec
-from discovery.document import Paths, follow, json_items, parse_path, spec_of
+from discovery.document import Paths, follow, parse_path, spec_of
+from discovery.json_items import json_items
 
 ENTRY = {"host": "a", "port": "80", "weight": 2, "priority": 3, "max_connections": 4, "sni": "x", "more": {"b.c": [7]}}
 
@@ -38,6 +39,10 @@ def test_values_lie_where_the_paths_say_also_in_lists() -> None:
     assert spec_of(entry, paths) == BackendSpec("y", 443, 9)
 
 
+def test_an_entry_may_be_a_backend_line() -> None:
+    assert spec_of("a:80 weight=2") == BackendSpec("a", 80, 2)
+
+
 def test_entries_may_be_lists_themselves() -> None:
     assert spec_of(["a", 80], Paths(host=("0",), port=("1",))) == BackendSpec("a", 80)
 
@@ -45,7 +50,8 @@ def test_entries_may_be_lists_themselves() -> None:
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ("a:80", "'a:80' is no object"),
+        ("a", "'a' has no port"),
+        (7, "'7' is no object"),
         (None, "'None' is no object"),
         ({}, "no host (text at 'host')"),
         ({"host": 7, "port": 80}, "the host is no text"),

@@ -60,7 +60,9 @@ def test_nothing_is_imported_before_a_config_names_it() -> None:
     code = (
         "import discovery.registry as r, sys; r.kinds(); print([k for k in r.KINDS if f'discovery.{k}' in sys.modules])"
     )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parents[2]
+    ).stdout
     assert printed.strip() == "[]"
 
 
