@@ -71,13 +71,31 @@ class Resolver:
         Raises DiscoveryError, naming the servers, when none of them gives an answer.
         """
         empty: list[Answer] = []
-        for candidate in self._candidates(name):
+        for candidate in self.candidates(name):
             answer = await self._chase(candidate, wanted)
             if answer.records:
                 return answer
             empty.append(answer)
         ttl = min((answer.ttl for answer in empty if answer.ttl is not None), default=None)
         return replace(next((answer for answer in empty if answer.exists), empty[0]), ttl=ttl)
+
+    @property
+    def servers(self) -> list[str]:
+        """Addresses of the servers, in the order in which they are asked."""
+        return [server.address for server in self._order]
+
+    def candidates(self, text: str) -> list[str]:
+        """The names that `text` may mean, in the order in which they are asked for (resolv.conf(5))."""
+        name = dns.name.from_text(text, None)
+        if name.is_absolute() or self._server:
+            return [_text(name)]
+        searched = []
+        for domain in self._search:
+            try:
+                searched.append(_text(name.concatenate(domain)))
+            except dns.name.NameTooLong:
+                continue
+        return [_text(name), *searched] if len(name) > self._ndots else [*searched, _text(name)]
 
     async def close(self) -> None:
         """Gives back the connections."""
@@ -108,21 +126,8 @@ class Resolver:
         self._ndots = 1 if system.ndots is None else system.ndots
         return [(str(server), 53) for server in system.nameservers]
 
-    def _candidates(self, text: str) -> list[str]:
-        """The names that `text` may mean, in the order of resolv.conf(5)."""
-        name = dns.name.from_text(text, None)
-        if name.is_absolute() or self._server:
-            return [_text(name)]
-        searched = []
-        for domain in self._search:
-            try:
-                searched.append(_text(name.concatenate(domain)))
-            except dns.name.NameTooLong:
-                continue
-        return [_text(name), *searched] if len(name) > self._ndots else [*searched, _text(name)]
-
-    async def _chase(self, name: str, wanted: Type) -> Answer:
-        least: int | None = None
+    async def _chase(self, start: str, wanted: Type) -> Answer:
+        name, least = start, None
         for _ in range(MAX_STEPS):
             reply = await self._ask(Question(name, wanted))
             end, records, ttl = reply.follow(name, wanted)
@@ -131,7 +136,7 @@ class Resolver:
             if records or end == name or not exists or any(record.type is Type.SOA for record in reply.authority):
                 return Answer(records, reply.additional, least, exists)
             name = end  # the server left the rest of the way to us, as one that is not recursive does
-        raise DiscoveryError(f"{name}: the CNAMEs do not end")
+        raise DiscoveryError(f"{start}: the CNAMEs do not end")
 
     async def _ask(self, question: Question) -> Reply:
         """The first good reply. The next server is asked once one fails or is silent for PATIENCE."""
