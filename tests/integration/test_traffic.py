@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -229,8 +230,15 @@ def test_a_unix_socket_listener(serve: Serve, nginx: Nginx, tmp_path: Path) -> N
 
 
 def test_a_backend_may_be_a_host_name(serve: Serve, nginx: Nginx) -> None:
+    """It takes connections as soon as its name is resolved."""
     balancer = serve(Balancer.before(f"localhost:{nginx.port}"))
-    assert fetch(balancer.port, "/name") == b"nginx"
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            assert fetch(balancer.port, "/name") == b"nginx"
+            break
+        except ConnectionError:
+            assert time.monotonic() < deadline, balancer.log_tail()
 
 
 def test_the_balancer_ends_with_status_0(serve: Serve, nginx: Nginx) -> None:
