@@ -159,8 +159,8 @@ def test_iperf3_carries_bulk(serve: Serve, iperf3_server: Iperf3, direction: lis
         [total["bytes"] for name, total in report["end"].items() if name.startswith(f"sum_{what}")]
         for what in ("sent", "received")
     )
-    assert max(sent) >= 512 * MIB  # it ends when one direction has sent that much,
-    assert min(received) > 64 * MIB  # and does not count what is under way then
+    assert max(sent) >= 512 * MIB
+    assert min(received) > MIB  # it ends when one direction has sent all, and does not count what is under way then
 
 
 # A database
