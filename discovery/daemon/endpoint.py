@@ -29,15 +29,17 @@ class Endpoint:
             port, secure_port: what counts where the URL has none.
 
         Raises:
-            ValueError: the URL has a user, a path or a query, which a daemon's has not; it does not repeat them.
+            ValueError: the URL has no host, or a user, a path or a query; it does not repeat them.
         """
         if url.startswith("unix://"):
             return cls(path=url.removeprefix("unix://"))
         parts = urlsplit(url)
+        if not parts.hostname:
+            raise ValueError("has no host: write scheme://host:port")
         if parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("has more than host and port: write scheme://host:port")
         secure = secure or parts.scheme == "https"
-        return cls(host=parts.hostname or "", port=parts.port or (secure_port if secure else port), secure=secure)
+        return cls(host=parts.hostname, port=parts.port or (secure_port if secure else port), secure=secure)
 
     @property
     def url(self) -> str:
@@ -57,9 +59,16 @@ class Endpoint:
         return aiohttp.ClientSession(self.url, connector=connector, timeout=timeout)
 
     def failure(self, error: Exception) -> DiscoveryError:
-        """What a library raised, as one line that says where. requests and urllib3 wrap the reason several times."""
-        inner: BaseException = error
-        while below := inner.__cause__ or (None if inner.__suppress_context__ else inner.__context__):
-            inner = below
+        """What a library raised, as one line that says where."""
+        inner = root_cause(error)
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return DiscoveryError(f"{self} is not trusted: {inner.verify_message}")
         text = getattr(inner, "strerror", None) or str(inner)
         return DiscoveryError(f"{self}: {text}" if text else f"{self}: {type(inner).__name__}")
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The first of the errors that led to this one: requests and urllib3 wrap it several times."""
+    while below := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = below
+    return error

@@ -30,6 +30,7 @@ class Docker(Discovery):
     def __init__(self, options: DockerOptions) -> None:
         super().__init__(options)
         self._endpoint = options.endpoint
+        self.source = str(self._endpoint)
         self._chosen = options
         self._blocking = Blocking()
         self._client: Client | None = None

@@ -12,6 +12,7 @@ from balancer.backend import BackendSpec
 from discovery.backoff import Backoff, Pace
 from discovery.blocking import Blocking
 from discovery.contract import Answer, Discovery, DiscoveryError
+from discovery.daemon.endpoint import root_cause
 from discovery.lxd.client import Client
 from discovery.lxd.containers import NoAddressError, backend_of, container_of, is_wanted
 from discovery.lxd.options import LxdOptions
@@ -35,6 +36,7 @@ class Lxd(Discovery):
         super().__init__(options)
         self._chosen = options
         self._endpoint = options.endpoint
+        self.source = str(self._endpoint)
         self._trust = Trust(options.folder, options.lxd_server_remote_name)
         self._blocking = Blocking()
         self._client: Client | None = None
@@ -148,7 +150,7 @@ class Lxd(Discovery):
 
     def _failure(self, error: Exception) -> DiscoveryError:
         failure = self._endpoint.failure(error)
-        if "CERTIFICATE_VERIFY_FAILED" not in str(failure):
+        if not isinstance(root_cause(error), ssl.SSLCertVerificationError):
             return failure
         pinned = self._trust.pinned
         hint = (
