@@ -163,7 +163,7 @@ async def test_the_largest_reply_leaves_the_event_loop_its_turns(capsys: pytest.
     assert turns > 3
     with capsys.disabled():
         print(
-            f"\n{len(wire)} bytes, 1,700 records: {turns} turns for others, at most {longest * 1e3:.1f} ms of CPU in between"
+            f"\n1,700 records, {len(wire)} bytes: {turns} turns for others, {longest * 1e3:.1f} ms of CPU between two"
         )
 
 
