@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,7 +165,8 @@ class HTTPClient(base.HTTPClient):  # type: ignore[misc]
     def _credentials(self) -> dict[str, str]:
         access, headers = self._access, {}
         if access.username or access.password:
-            headers["Authorization"] = aiohttp.BasicAuth(access.username, access.password, "utf-8").encode()
+            pair = b64encode(f"{access.username}:{access.password}".encode()).decode()
+            headers["Authorization"] = f"Basic {pair}"
         if token := access.current_token():
             headers["X-Consul-Token"] = token
         return headers
