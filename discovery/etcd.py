@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StrictStr, model_validator
+from pydantic import AfterValidator, StrictStr, model_validator
 
 from balancer.backend import BackendSpec
 from discovery.contract import MAX_ANSWER, Answer, Discovery, DiscoveryError, Options
@@ -39,11 +39,18 @@ def _endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+def _not_empty(endpoints: tuple[str, ...]) -> tuple[str, ...]:
+    # Not min_length: pydantic would call a list of one wrong endpoint too short as well.
+    if not endpoints:
+        raise ValueError("is empty: write at least one endpoint")
+    return endpoints
+
+
 class EtcdOptions(Options):
     """Whom to ask, as whom, and for which keys."""
 
     kind: Literal["etcd"] = "etcd"
-    etcd_endpoints: Annotated[Array[Annotated[StrictStr, AfterValidator(_endpoint)]], Field(min_length=1)]
+    etcd_endpoints: Annotated[Array[Annotated[StrictStr, AfterValidator(_endpoint)]], AfterValidator(_not_empty)]
     """Base URLs of the cluster's members, tried in turn."""
     etcd_prefix: Required
     """All keys that begin with it, for example "/services/web/"."""
