@@ -6,7 +6,7 @@ Function-scoped where a server starts in a blink or holds state that a test chan
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import ClassVar, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import pytest
 
@@ -20,18 +20,8 @@ from tests.services.nginx import Nginx
 from tests.services.nsd import Nsd
 from tests.services.pebble import ChallengeServer, Pebble
 from tests.services.postgres import Postgres
+from tests.services.process import Startable
 from tests.services.redis import Redis
-
-
-class Startable(Protocol):
-    """A server, or several that belong together."""
-
-    name: ClassVar[str]
-
-    def start(self) -> object: ...
-
-    def close(self) -> None: ...
-
 
 AnyServer = TypeVar("AnyServer", bound=Startable)
 

@@ -3,6 +3,7 @@
 import ssl
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tests.services import apt
@@ -54,3 +55,24 @@ class Authority:
         command: list[str | Path] = [apt.command("openssl", "openssl"), "req", *options, *key]
         subprocess.run([*command, "-subj", f"/CN={subject}", "-out", made.certificate], check=True, capture_output=True)
         return made
+
+
+class Certified:
+    """For a server with certificates of its own; they lie in its `folder`."""
+
+    folder: Path
+
+    @cached_property
+    def authority(self) -> Authority:
+        """Issuer of the server's certificate, and of those that its clients must show."""
+        return Authority(self.folder)
+
+    @cached_property
+    def own(self) -> Certificate:
+        """What the server shows; for "localhost" and the loopback addresses."""
+        return self.authority.issue("localhost")
+
+    @cached_property
+    def client(self) -> Certificate:
+        """What a client may show."""
+        return self.authority.issue("client")

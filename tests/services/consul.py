@@ -14,7 +14,7 @@ from urllib.parse import quote
 from tests.services import apt
 from tests.services.jsonapi import ApiError, JsonApi
 from tests.services.ports import free_port
-from tests.services.process import LOOPBACK, Server, StartError
+from tests.services.process import LOOPBACK, Server, Startable, StartError
 
 _SHA256 = "e4e888bba104daba1d9161f49bfc52649a7e4efd45b1a7ead5bc54f2cb9c89d9"
 
@@ -209,7 +209,7 @@ class _ClusterServer(Agent):
         return bool(self.api.get("/v1/agent/self"))
 
 
-class ConsulCluster:
+class ConsulCluster(Startable):
     """Three servers on 127.0.0.11 to 127.0.0.13, on the same ports, one of them the leader."""
 
     name: ClassVar[str] = "consul cluster"
@@ -264,16 +264,6 @@ class ConsulCluster:
         for server in self.servers:
             server.kill()  # a farewell of each to the others would take seconds
             server.close()
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def agent_ports() -> dict[str, int]:

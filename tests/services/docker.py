@@ -4,20 +4,19 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tests.services import apt
 from tests.services.busybox import SERVE, root_tar
-from tests.services.certificates import Authority, Certificate
+from tests.services.certificates import Certified
 from tests.services.namespaces import IsolatedServer
 from tests.services.process import LOOPBACK
 
 IMAGE = "gobetween/busybox:1"
 
 
-class Docker(IsolatedServer):
+class Docker(Certified, IsolatedServer):
     """dockerd on a UNIX socket, seen from anywhere, and on TCP inside its own network.
 
     Published ports and the containers' addresses are reached inside that network too: `with docker.network(): ...`.
@@ -44,16 +43,6 @@ class Docker(IsolatedServer):
     def tcp_endpoint(self) -> str:
         """`docker_endpoint` of a config that is good inside the server's network; one for https with `tls`."""
         return f"{'https' if self.tls else 'http'}://{LOOPBACK}:{self.tcp_port}"
-
-    @cached_property
-    def authority(self) -> Authority:
-        """Issuer of the server's certificate and of what clients must show."""
-        return Authority(self.folder)
-
-    @cached_property
-    def client(self) -> Certificate:
-        """What a client may show."""
-        return self.authority.issue("client")
 
     def isolated_command(self) -> Sequence[str | Path]:
         binary = apt.command("dockerd", "docker.io")
@@ -134,8 +123,7 @@ class Docker(IsolatedServer):
         return binding["HostIp"], int(binding["HostPort"])
 
     def _tls_options(self) -> list[str | Path]:
-        server = self.authority.issue("server")
-        files = {"cacert": self.authority.ca, "cert": server.certificate, "key": server.key}
+        files = {"cacert": self.authority.ca, "cert": self.own.certificate, "key": self.own.key}
         return ["--tlsverify", *(f"--tls{name}={file}" for name, file in files.items())]
 
     def _docker(self, *arguments: str, content: bytes | None = None) -> subprocess.CompletedProcess[bytes]:

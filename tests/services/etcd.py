@@ -2,18 +2,17 @@
 
 import base64
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from tests.services import apt
-from tests.services.certificates import Authority, Certificate
+from tests.services.certificates import Certified
 from tests.services.jsonapi import JsonApi
 from tests.services.ports import free_port
 from tests.services.process import LOOPBACK, Server
 
 
-class Etcd(Server):
+class Etcd(Certified, Server):
     """A single member; keeps its keys over a restart.
 
     Args:
@@ -30,16 +29,6 @@ class Etcd(Server):
         self.tls = tls
         self._peer_port = free_port()
         self._has_users = False
-
-    @cached_property
-    def authority(self) -> Authority:
-        """Issuer of the server's certificate and of what clients must show."""
-        return Authority(self.folder)
-
-    @cached_property
-    def client(self) -> Certificate:
-        """What a client may show."""
-        return self.authority.issue("client")
 
     @property
     def url(self) -> str:
@@ -60,8 +49,11 @@ class Etcd(Server):
             "logger": "zap",
         }
         if self.tls:
-            server = self.authority.issue("server")
-            options |= {"cert-file": server.certificate, "key-file": server.key, "client-cert-auth": "true"}
+            options |= {
+                "cert-file": self.own.certificate,
+                "key-file": self.own.key,
+                "client-cert-auth": "true",
+            }
             options |= {"trusted-ca-file": self.authority.ca}
         return [binary, *(f"--{name}={value}" for name, value in options.items())]
 

@@ -4,11 +4,10 @@ import json
 import os
 import ssl
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 
 from tests.services import apt
-from tests.services.certificates import Authority
+from tests.services.certificates import Certified
 from tests.services.jsonapi import JsonApi
 from tests.services.ports import free_port
 from tests.services.process import LOOPBACK, Server, tcp_answers
@@ -42,7 +41,7 @@ class ChallengeServer(Server):
         self.api.post("/set-txt", {"host": name, "value": value})
 
 
-class Pebble(Server):
+class Pebble(Certified, Server):
     """An ACME CA that validates at once, and refuses one nonce in twenty, as clients must bear.
 
     Args:
@@ -64,11 +63,6 @@ class Pebble(Server):
         """URL of the ACME directory; its certificate is issued by `authority`."""
         return f"https://localhost:{self.port}/dir"
 
-    @cached_property
-    def authority(self) -> Authority:
-        """Issuer of the certificate of the CA's own web server (not of what it issues)."""
-        return Authority(self.folder)
-
     @property
     def context(self) -> ssl.SSLContext:
         """For a client of `directory`."""
@@ -81,12 +75,11 @@ class Pebble(Server):
 
     def command(self) -> Sequence[str | Path]:
         binary = apt.command("pebble", "pebble")
-        server = self.authority.issue("localhost")
         settings = {
             "listenAddress": f"{LOOPBACK}:{self.port}",
             "managementListenAddress": f"{LOOPBACK}:{self.management_port}",
-            "certificate": str(server.certificate),
-            "privateKey": str(server.key),
+            "certificate": str(self.own.certificate),
+            "privateKey": str(self.own.key),
             "httpPort": self.http_port,
             "tlsPort": self.tls_port,
         }

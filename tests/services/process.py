@@ -30,7 +30,36 @@ class StartError(Exception):
     """A server ended, or did not answer in time; the message ends with its log."""
 
 
-class Server(ABC):
+class Startable(ABC):
+    """A server, or several that belong together: `with` starts it and closes it."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Starts it and returns when it answers.
+
+        Raises:
+            Unavailable: it cannot be had on this machine.
+            StartError: it ended, or did not answer in time.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stops it and removes its files."""
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Server(Startable):
     """A server in a temporary folder of its own, on ports that were free when it was made.
 
     A subclass says how to install, configure and call it, and how to see that it answers. Ports and folder live as long
@@ -38,7 +67,6 @@ class Server(ABC):
     folder.
     """
 
-    name: ClassVar[str]
     patience: ClassVar[float] = 30.0
     """Seconds that it may take to answer, and then to stop."""
     stop_signal: ClassVar[int] = signal.SIGTERM
@@ -68,12 +96,6 @@ class Server(ABC):
         return os.environ
 
     def start(self) -> Self:
-        """Starts the process and returns when it answers.
-
-        Raises:
-            Unavailable: the server cannot be had on this machine.
-            StartError: it ended, or did not answer within `patience` seconds.
-        """
         if self.process is not None:
             raise RuntimeError(f"{self.name} is already running")
         command = [str(part) for part in self.command()]
@@ -158,19 +180,8 @@ class Server(ABC):
         self.start()
 
     def close(self) -> None:
-        """Stops it and removes its folder."""
         self.stop()
         self._temporary.cleanup()
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def log_text(self) -> str:
         """All that it wrote to stdout and stderr since it was started last."""
