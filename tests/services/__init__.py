@@ -1,16 +1,22 @@
 """The real servers that tests talk to: installed if missing, started on free loopback ports, stopped by their pid.
 
-process.py    Server: what every server here has in common (start, await, stop, kill, restart, log)
-ports.py      free loopback ports, outside the range that outgoing connections use
-proc.py       processes as /proc shows them
-leaks.py      what a test run must not leave behind, and whether it did
-apt.py        a Debian package for a missing command; Unavailable says why a server cannot be had
-nginx.py, redis.py, postgres.py, iperf3.py, haproxy.py      what stands behind, or beside, the balancer
-consul.py, nsd.py, docker.py, lxd.py, etcd.py               where backends are discovered
-pebble.py                                                   an ACME CA
+What all have in common:
+    process.py        Server: start, await, stop, kill, restart, log
+    apt.py            a Debian package for a missing command; Unavailable says why a server cannot be had
+    ports.py          free loopback ports, outside the range that outgoing connections use
+    proc.py, leaks.py processes as /proc shows them; what a test run must not leave behind
+    namespaces.py     a network, mounts and processes of its own for a server that changes the machine
+    certificates.py   a CA of the test's own
+    jsonapi.py        the HTTP APIs of those that have one
+    busybox.py        what runs in containers
 
-jsonapi.py        the HTTP APIs of those that have one
-certificates.py   a CA of the run's own
+The servers:
+    balancer.py                                         the product itself, as a process
+    nginx.py, redis.py, postgres.py, iperf3.py          what stands behind it
+    haproxy.py                                          what stands beside it
+    consul.py, nsd.py, docker.py, lxd.py, etcd.py       where backends are discovered
+    pebble.py                                           an ACME CA
+    load.py                                             load generators: ab, wrk, redis-benchmark
 
 A server is a context manager: `with Redis() as redis: redis.port`. Over stop() and start() it keeps ports and data.
 """

@@ -125,7 +125,7 @@ def _download(package: str, suite: str, folder: Path) -> Path:
     }
     flags = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
     apt_get(*flags, "update", "-qq")
-    apt_get(*flags, "download", "-qq", package, cwd=folder)
+    apt_get(*flags, "download", "-qq", f"{package}/{suite}", cwd=folder)
     return next(folder.glob(f"{package}_*.deb"))
 
 
