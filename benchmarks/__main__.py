@@ -5,11 +5,11 @@ import dataclasses
 import json
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from types import FrameType
 
 from benchmarks import backends, machine, report
 from benchmarks.cases import CASES
@@ -24,14 +24,16 @@ SUBJECT = "pygobetween"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs what the command line asks for; 0, or 1 with a message when something does not start."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in signal.SIGINT, signal.SIGTERM:
+        signal.signal(number, signal.default_int_handler)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         with tempfile.TemporaryDirectory(prefix="benchmarks-") as directory:
             return _run(options, Path(directory))
-    except (StartError, ValueError) as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
+    except (StartError, ValueError, ConnectionError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", "") or ""
+        print(f"benchmarks: {error}\n{said}".rstrip(), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("benchmarks: interrupted, everything started was stopped", file=sys.stderr)
@@ -62,10 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw a picture, PNG by its suffix")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the medians as a table")
     return parser
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _run(options: argparse.Namespace, directory: Path) -> int:

@@ -7,7 +7,7 @@ from benchmarks.summary import Measured, Result
 
 def number(value: float) -> str:
     """Three significant digits, or all digits before the point with separators."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
 
 
 def header(machine: Mapping[str, str], method: Sequence[str]) -> str:

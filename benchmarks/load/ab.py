@@ -5,16 +5,18 @@ import subprocess
 
 from benchmarks.net import Address
 
+PATIENCE = 120.0  # seconds until a run counts as hung
+
 
 def run(address: Address, requests: int, clients: int) -> float:
     """Sends `requests` HTTP/1.0 requests, each over a connection of its own, `clients` at once; connections per second.
 
     Raises:
         ValueError: some of them failed, or ab printed nothing of the kind.
-        subprocess.CalledProcessError: ab gave up.
+        subprocess.SubprocessError: ab gave up, or hung.
     """
     command = ["ab", "-q", "-r", "-s", "10", "-n", str(requests), "-c", str(clients), f"http://{address}/"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
     return parse(printed, requests)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from benchmarks.net import Address
 
+PATIENCE = 120.0  # seconds until a run counts as hung
+
 
 @dataclass(frozen=True, slots=True)
 class Pings:
@@ -16,20 +18,16 @@ class Pings:
     p99: float
 
 
-def command(address: Address, messages: int, clients: int) -> list[str]:
-    """The command that sends `messages` PINGs over `clients` connections, one in flight on each."""
-    where = ["-h", address.host, "-p", str(address.port)]
-    return ["redis-benchmark", *where, "-t", "ping_mbulk", "-n", str(messages), "-c", str(clients), "--csv"]
-
-
 def run(address: Address, messages: int, clients: int) -> Pings:
-    """Sends the messages.
+    """Sends `messages` PINGs over `clients` connections, one in flight on each.
 
     Raises:
         ValueError: redis-benchmark printed no row of figures.
-        subprocess.CalledProcessError: it gave up.
+        subprocess.SubprocessError: it gave up, or hung.
     """
-    printed = subprocess.run(command(address, messages, clients), capture_output=True, text=True, check=True).stdout
+    where = ["-h", address.host, "-p", str(address.port)]
+    command = ["redis-benchmark", *where, "-t", "ping_mbulk", "-n", str(messages), "-c", str(clients), "--csv"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
     return parse(printed)
 
 
