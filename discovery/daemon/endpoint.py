@@ -63,8 +63,10 @@ class Endpoint:
         inner = root_cause(error)
         if isinstance(inner, ssl.SSLCertVerificationError):
             return DiscoveryError(f"{self} is not trusted: {inner.verify_message}")
-        text = getattr(inner, "strerror", None) or str(inner)
-        return DiscoveryError(f"{self}: {text}" if text else f"{self}: {type(inner).__name__}")
+        text, name = getattr(inner, "strerror", None) or str(inner), type(inner).__name__
+        if isinstance(inner, OSError | ValueError):
+            return DiscoveryError(f"{self}: {text or name}")
+        return DiscoveryError(f"{self}: the answer is not as expected ({name}: {text})")
 
 
 def root_cause(error: BaseException) -> BaseException:

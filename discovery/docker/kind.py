@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from balancer.backend import BackendSpec
@@ -56,7 +56,7 @@ class Docker(Discovery):
             specs += self._backends(entry, host)
         return specs
 
-    async def watch(self) -> AsyncIterator[None]:
+    async def watch(self) -> AsyncGenerator[None, None]:
         """Tells of each event that may change the answer. Raises DiscoveryError and what aiohttp raises."""
         await self._answered.wait()
         parameters = {"filters": json.dumps(EVENTS)}

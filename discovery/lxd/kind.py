@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
@@ -65,7 +65,7 @@ class Lxd(Discovery):
         self._look_again_for(booting)
         return specs
 
-    async def watch(self) -> AsyncIterator[None]:
+    async def watch(self) -> AsyncGenerator[None, None]:
         """Tells of each event that may change the answer. Raises DiscoveryError and what aiohttp raises."""
         await self._answered.wait()
         async with (

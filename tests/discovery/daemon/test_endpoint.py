@@ -42,4 +42,5 @@ def test_a_failure_names_the_place_and_the_first_cause() -> None:
     wrapped.__cause__ = refused
     assert root_cause(wrapped) is refused
     assert str(endpoint.failure(wrapped)) == "unix:///run/d.sock: Connection refused"
-    assert str(endpoint.failure(KeyError())) == "unix:///run/d.sock: KeyError"
+    assert str(endpoint.failure(TimeoutError())) == "unix:///run/d.sock: TimeoutError"
+    assert str(endpoint.failure(KeyError("a"))) == "unix:///run/d.sock: the answer is not as expected (KeyError: 'a')"
