@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -49,7 +50,10 @@ def schema(_chosen: argparse.Namespace) -> int:
     """Prints the JSON Schema of the config."""
     from gobetween_py.config.schema import config_schema  # noqa: PLC0415  # slow to build, and only needed here
 
-    print(json.dumps(config_schema(), indent=2))
+    try:
+        print(json.dumps(config_schema(), indent=2), flush=True)
+    except BrokenPipeError:  # whoever reads it, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
