@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     for number in signal.SIGINT, signal.SIGTERM:
         signal.signal(number, signal.default_int_handler)
+    os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin"  # Debian has nginx and haproxy where a user's PATH does not look
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
