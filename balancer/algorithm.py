@@ -28,9 +28,7 @@ class Algorithm(ABC):
     weighted: ClassVar[bool] = False
     """Weights count, so that a negative one takes a backend out."""
     draws: ClassVar[bool] = False
-    """`choose` draws anew at each call: drawing again in place of a refused backend keeps the odds of the others
-    exact.
-    """
+    """`choose` draws anew at each call, so that drawing again is a fair way past a full or tried backend."""
 
     moved: Callable[[Backend], None] | None = None
 
@@ -40,26 +38,19 @@ class Algorithm(ABC):
         self._spare: Algorithm | None = None
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
-        """The tier is now these backends: one or more, in an immutable sequence sorted by address.
-
-        At most milliseconds.
-        """
+        """The tier is now these backends: one or more, in a sequence that never changes, sorted by address."""
         self.backends = backends
         self._spare = None
 
     @abstractmethod
     def choose(self, client: str) -> Backend:
-        """A backend for the client, its IP as accept() gave it or "" over a UNIX socket.
-
-        On the hot path: O(log n) or better.
-        """
+        """A backend for the client: its IP as accept() gave it, "" over a UNIX socket. On the hot path: O(log n)."""
 
     def choose_other(self, client: str, tried: Container[Backend]) -> Backend | None:
         """A backend that is neither full nor tried, None when there is none. Asked after `choose` chose one that is.
 
         Unless a subclass knows better, this is the algorithm itself over the backends with room, kept until one fills
-        up or empties: O(n) once after each such change, then as fast as `choose`. An algorithm with `moved` overrides
-            it.
+        up or empties: O(n) once after each such change, then as fast as `choose`. One with `moved` has to know better.
         """
         spare = self._spare
         if spare is None:

@@ -1,9 +1,10 @@
 """Consistent hashing by Maglev's lookup table (Eisenbud et al., "Maglev", NSDI 2016, section 3.4)."""
 
 from array import array
+from collections import defaultdict
 from collections.abc import Container, Generator, Iterator, Sequence
 from hashlib import blake2b
-from itertools import chain, islice
+from itertools import chain, count, cycle, islice
 from math import isqrt
 
 from balancer.algorithm import Algorithm
@@ -15,7 +16,7 @@ SIZES = (65_537, 655_373, 6_553_577)
 """Table sizes, primes. The paper's two come first; the smallest that gives each backend SLOTS_EACH is taken."""
 SLOTS_EACH = 5
 STEP = 10_000
-"""Looks at a slot between two yields of `fill`: below a millisecond."""
+"""Slots that `fill` looks at between two yields: about a millisecond."""
 WALK = 512
 """Slots looked at for a backend that can be had, before all backends are."""
 
@@ -76,10 +77,7 @@ class Maglev(Algorithm):
         return self._building or iter(())
 
     def _build(self) -> Iterator[None]:
-        """Fill tables until one is as wanted.
-
-        What changes on the way waits for the next: one under way is finished.
-        """
+        """Fill tables until one is as wanted. One under way is finished, or with many changes none ever would be."""
         while self._built != self._wanted:
             wanted = self._wanted
             addresses = [backend.address for backend, _ in wanted]
@@ -89,10 +87,7 @@ class Maglev(Algorithm):
 
 
 def table_size(backends: int) -> int:
-    """The slots of a table for so many backends.
-
-    Where it grows, most clients move: above 13,107 and 131,074 backends.
-    """
+    """The slots of a table for so many backends. Most clients move where it grows: above 13,107 and 131,074."""
     return next((size for size in SIZES if size >= SLOTS_EACH * backends), SIZES[-1])
 
 
@@ -106,15 +101,15 @@ def fill(names: Sequence[str], weights: Sequence[int], size: int) -> Generator[N
     Yields:
         about every millisecond.
     """
-    first, skip = [], []
+    first: list[int] = []
+    skip: list[int] = []
     for index, name in enumerate(names):
         digest = int.from_bytes(blake2b(name.encode(), digest_size=16).digest(), "big")
         first.append(digest % size)
         skip.append((digest >> 64) % (size - 1) + 1)
         if index % 1000 == 999:
             yield
-    rounds = yield from _rounds(weights, size)
-    turns = chain.from_iterable(rounds)
+    turns = cycle(range(len(weights))) if min(weights) == max(weights) else _turns(weights)
 
     table, free, at = [-1] * size, size, first.copy()
     few, pause = isqrt(size), size
@@ -128,13 +123,16 @@ def fill(names: Sequence[str], weights: Sequence[int], size: int) -> Generator[N
         at[index] = slot
         free -= 1
         if free <= pause:
-            pause = free - max(1, STEP * free // size)  # a turn looks at size / free slots
+            pause = free - max(1, STEP // (size // free + 4))  # a turn: size / free looks, and as much as four besides
             yield
         if free <= few:
             break
 
     # So few slots left, it is faster to ask each how early it comes in the order of the one whose turn it is.
-    left = [slot for slot, index in enumerate(table) if index < 0]
+    left: list[int] = []
+    for start in range(0, size, STEP):
+        left += [slot for slot, index in enumerate(table[start : start + STEP], start) if index < 0]
+        yield
     for index in islice(turns, free):
         start, inverse = first[index], pow(skip[index], -1, size)
         slot = min(left, key=lambda slot: (slot - start) * inverse % size)
@@ -144,15 +142,13 @@ def fill(names: Sequence[str], weights: Sequence[int], size: int) -> Generator[N
     return table
 
 
-def _rounds(weights: Sequence[int], size: int) -> Generator[None, None, list[list[int]]]:
-    """Who takes a turn in each round, for `size` turns or a few more; the heaviest takes one in every round."""
-    heaviest, total = max(weights), sum(weights)
-    rounds: list[list[int]] = [[] for _ in range(-(-size * heaviest // total))]
-    made = 0
-    for index, weight in enumerate(weights):
-        for turn in range(-(-len(rounds) * weight // heaviest)):
-            rounds[turn * heaviest // weight].append(index)
-            made += 1
-            if made % STEP == 0:
-                yield
-    return rounds
+def _turns(weights: Sequence[int]) -> Iterator[int]:
+    """Whose turn it is, without end: round by round, the heaviest in each, one half as heavy in every other."""
+    heaviest = max(weights)
+    taken = [0] * len(weights)
+    due = defaultdict(list, {0: list(range(len(weights)))})
+    for number in count():
+        for index in sorted(due.pop(number, ())):
+            yield index
+            taken[index] += 1
+            due[taken[index] * heaviest // weights[index]].append(index)

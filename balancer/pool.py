@@ -17,10 +17,7 @@ log = logging.getLogger("pygobetween.balancer")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an update did.
-
-    `added` are new or back, `removed` are no longer discovered, `updated` kept host and port.
-    """
+    """What an update did: `added` are new or back, `removed` no longer discovered, `updated` described differently."""
 
     added: tuple[Backend, ...] = ()
     removed: tuple[Backend, ...] = ()
@@ -136,7 +133,7 @@ class Pool:
                 if not backend.discovered:
                     backend.discovered = True
                     added.append(backend)
-                elif backend.spec == spec:
+                elif backend.spec is spec or backend.spec == spec:
                     continue
                 else:
                     updated.append(backend)
@@ -179,11 +176,13 @@ class Pool:
 
     @property
     def pending(self) -> Iterator[None]:
-        """Work that the last changes left over, mostly none: to be exhausted after a change, other work between its
-        steps.
+        """Work that changes left over: to be exhausted after each, with other work between its steps.
 
-        Each step takes about a millisecond. Until it is done picks are valid but follow the older state. A change on
-        the way is taken up by the same work.
+        Most algorithms leave none; maglev fills its table here. A step takes about a millisecond. Until it is done
+        picks are valid, but follow the older state. A change on the way is taken up by the same work. For example:
+
+            for _ in pool.pending:
+                await asyncio.sleep(0)
         """
         if self._stale:
             self._rebuild()
@@ -227,9 +226,7 @@ class Pool:
             )
 
     def _rebuild(self) -> None:
-        """Give each tier's algorithm its pickable backends; algorithms whose tier goes on are kept, with what they
-        know.
-        """
+        """Give each tier's algorithm its pickable backends. The algorithm of a tier that goes on stays the same."""
         self._stale = False
         pickable = [b for b in self.backends if b.live and b.discovered and not b.ignored and b.sockaddr is not None]
         members: dict[int, list[Backend]] = {}
@@ -257,7 +254,5 @@ _NOBODY.full = True
 
 
 def _nobody(client: str) -> Backend:
-    """The choice where there is nobody to choose: one that can never be had, so that `acquire` needs no further
-    check.
-    """
+    """The choice where there is none: a backend that is always full, which saves `acquire` a check."""
     return _NOBODY
