@@ -53,6 +53,8 @@ NO_EFFECT: dict[str, Row] = {
 }
 """What may stand in a config but does nothing there: a warning."""
 
+ACME_HOSTS = Row(Tls, "acme_hosts", lambda tls: tls.acme_hosts)
+
 
 def not_available(built: Built) -> Iterator[Problem]:
     """Every use of something that is not available."""
@@ -84,8 +86,8 @@ def clashes(built: Built) -> Iterator[Problem]:
             yield Problem(other, f"is taken: {where} is {str(bind)!r}", repr(str(its_bind)))
     if not any(isinstance(section, Acme) for _, section in sections):
         for path, section in sections:
-            if isinstance(section, Tls) and section.acme_hosts:
-                yield Problem(_at(path, "acme_hosts"), "needs a section [acme]")
+            if _applies(ACME_HOSTS, section):
+                yield Problem(_at(path, ACME_HOSTS.key), "needs a section [acme]")
 
 
 def _listener(path: Path, section: object) -> tuple[str, str, Bind] | None:

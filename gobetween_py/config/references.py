@@ -8,7 +8,9 @@ from pydantic import BaseModel
 
 from discovery.fields import Refers
 from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
+from gobetween_py.config.healthcheck import Healthcheck
 from gobetween_py.config.models import Config
+from gobetween_py.config.server import Server
 
 
 def missing_files(config: Config) -> None:
@@ -21,6 +23,8 @@ def missing_files(config: Config) -> None:
 def _missing(section: BaseModel, path: Path) -> Iterator[Problem]:
     for name, field in type(section).model_fields.items():
         value, where = getattr(section, name), (*path, name)
+        if not _in_use(section, name):
+            continue
         if isinstance(value, BaseModel):
             yield from _missing(value, where)
         elif isinstance(value, dict):
@@ -33,6 +37,17 @@ def _missing(section: BaseModel, path: Path) -> Iterator[Problem]:
             program = value if isinstance(value, str) else value[0]
             if shutil.which(program) is None:
                 yield Problem(path_text(where), "is no program that can be run", repr(program))
+
+
+def _in_use(section: BaseModel, name: str) -> bool:
+    """Whether a key has a meaning where it stands: what is switched off may name files that are not there."""
+    if isinstance(section, Server) and name == "tls":
+        return section.protocol == "tls"
+    if isinstance(section, Healthcheck) and name == "exec_command":
+        return section.kind == "exec"
+    prefix, tls, _ = name.partition("_tls_")
+    switch = f"{prefix}_tls_enabled" if tls else "enabled"
+    return getattr(section, switch, True) is True
 
 
 def _unreadable(file: str) -> str:

@@ -7,7 +7,7 @@ its rules run on what is valid of it. It also cannot let unknown keys pass as wa
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from types import UnionType
+from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -99,8 +99,8 @@ class Validation:
             inner, many = _section_in(model.model_fields[name])
             if inner is None or given[name] is None:
                 continue
-            build = self.sections if many else self._options if inner is Options else self.section
-            built = build(inner, given.pop(name), (*path, name))
+            make = self.sections if many else self._options if inner is Options else self.section
+            built = make(inner, given.pop(name), (*path, name))
             if built is None:
                 broken.add(name)
             else:
@@ -109,16 +109,14 @@ class Validation:
 
     def _options(self, _base: type[BaseModel], data: object, path: Path) -> Options | None:
         """The options of a discovery, whose kind says which keys there are."""
-        where = path_text((*path, "kind"))
         if not isinstance(data, Mapping):
-            self.problems.append(not_a_table(path))
-            return None
-        kind = data.get("kind")
+            return self.section(Options, data, path)
+        where, kind = path_text((*path, "kind")), data.get("kind")
         try:
             if isinstance(kind, str):
                 return self.section(kinds.options_of(kind), data, path)
-            problem = Problem(where, "is required" if kind is None else "must be text in quotes")
-            problem = Problem(where, problem.reason, allowed=", ".join(kinds.kinds()))
+            reason = "is required" if kind is None else "must be text in quotes"
+            problem = Problem(where, reason, allowed=", ".join(kinds.kinds()))
         except UnknownKindError as error:
             problem = not_allowed(where, kind, error.known)
         except (NotAvailableError, BrokenPluginError) as error:
@@ -147,11 +145,12 @@ def inherit(data: object) -> object:
 
 
 def _section_in(field: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
-    """The model of a field that holds a section or None, and whether it holds a table of them."""
+    """The model of a field that holds a section, or one or None, and whether it holds a table of them."""
     many = get_origin(field.annotation) is dict
-    for part in get_args(field.annotation) if many or get_origin(field.annotation) is UnionType else [field.annotation]:
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            return part, many
+    parts = get_args(field.annotation)[1:] if many else get_args(field.annotation) or (field.annotation,)
+    models = [part for part in parts if part is not NoneType]
+    if len(models) == 1 and isinstance(models[0], type) and issubclass(models[0], BaseModel):
+        return models[0], many
     return None, False
 
 

@@ -97,7 +97,7 @@ def unknown_key(path: Path, key: str, known: list[str]) -> Problem:
 
 def not_a_table(path: Path) -> Problem:
     """Something else where a section should be."""
-    return Problem(path_text(path), f"must be a table, as in [{path_text(path)}]")
+    return Problem(path_text(path), f"must be a table, as in [{path_text(path)}]" if path else "must be a table")
 
 
 def is_secret(model: type[BaseModel], location: Path) -> bool:

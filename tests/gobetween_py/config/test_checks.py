@@ -1,8 +1,7 @@
 import pytest
 
-from gobetween_py.config import ConfigErrors, load
+from gobetween_py.config import Config, ConfigErrors, load
 from gobetween_py.config.checks import NO_EFFECT, NOT_YET, without_effect
-from gobetween_py.config.section import Section
 from gobetween_py.config.validate import Validation, build
 
 STATIC = {"kind": "static", "static_list": ["127.0.0.1:8000"]}
@@ -74,22 +73,6 @@ def test_what_is_switched_off_is_accepted() -> None:
     build({"api": off, "metrics": off, "profiler": off, "servers": {"a": server(healthcheck={"kind": "none"})}})
 
 
-def warnings(section: Section) -> list[str]:
-    return [str(problem) for problem in without_effect([(("here",), section)])]
-
-
-def built(data: object) -> Validation:
-    run = Validation()
-    run.section(_config(), data)
-    return run
-
-
-def _config() -> type[Section]:
-    from gobetween_py.config import Config
-
-    return Config
-
-
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
@@ -111,7 +94,8 @@ def _config() -> type[Section]:
     ],
 )
 def test_what_has_no_effect_is_warned_of(keys: dict[str, object], expected: list[str]) -> None:
-    run = built({"servers": {"a": server(**keys)}})
+    run = Validation()
+    run.section(Config, {"servers": {"a": server(**keys)}})
     assert not run.problems
     assert [str(problem) for problem in without_effect(run.built)] == expected
 
@@ -144,3 +128,20 @@ def test_tcp_and_udp_have_ports_of_their_own_and_tls_none() -> None:
     assert clash("tcp", "tls")
     assert clash("udp", "udp")
     assert not clash("tcp", "udp")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"servers": {"a": server(tls={"acme_hosts": 5})}},
+        {"servers": {"a": server(bind=5)}},
+        {"servers": {"a": server(protocol="tsl", sni={}, tls=TLS, healthcheck={"kind": "pong"})}},
+        {"servers": {"a": server(backends_tls={"prefer_server_ciphers": 5})}},
+        {"api": {"enabled": "yes"}, "metrics": {"enabled": True, "bind": 5}, "acme": {"challenge": 5}},
+    ],
+)
+def test_checks_say_nothing_of_keys_that_are_wrong(data: object) -> None:
+    with pytest.raises(ConfigErrors) as refused:
+        build(data)
+    paths = [problem.path for problem in refused.value.problems]
+    assert len(paths) == len(set(paths))

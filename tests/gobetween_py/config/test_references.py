@@ -6,6 +6,7 @@ import pytest
 from discovery.contract import Options
 from discovery.fields import Array, FileName, Refers, Text
 from gobetween_py.config.errors import ConfigErrors
+from gobetween_py.config.healthcheck import Healthcheck
 from gobetween_py.config.models import Api, ApiTls, Config, Logging
 from gobetween_py.config.references import missing_files
 from gobetween_py.config.server import Server
@@ -15,6 +16,8 @@ from gobetween_py.config.tls import BackendsTls, Tls
 class ReferringOptions(Options):
     kind: str = "referring"
     referring_ca_path: FileName = ""
+    referring_tls_enabled: bool = False
+    referring_tls_cert_path: FileName = ""
     referring_command: Annotated[Array[Text], Refers.PROGRAM] = ()
 
 
@@ -41,6 +44,7 @@ def here(tmp_path: Path) -> str:
 def test_every_file_that_is_not_there_is_named(here: str, tmp_path: Path) -> None:
     gone = str(tmp_path / "gone.pem")
     config = server(
+        protocol="tls",
         tls=Tls(cert_path=gone, key_path=here),
         backends_tls=BackendsTls(root_ca_cert_path=gone),
         discovery=ReferringOptions(referring_ca_path=str(tmp_path)),
@@ -53,16 +57,29 @@ def test_every_file_that_is_not_there_is_named(here: str, tmp_path: Path) -> Non
 
 
 def test_files_of_other_sections_are_looked_at_too(here: str) -> None:
-    assert told(Config(api=Api(tls=ApiTls(cert_path="/no/cert", key_path=here)))) == [
+    assert told(Config(api=Api(enabled=True, tls=ApiTls(cert_path="/no/cert", key_path=here)))) == [
         "api.tls.cert_path: '/no/cert' is not there"
     ]
 
 
 def test_a_file_that_may_not_be_read(here: str, unprivileged: None) -> None:
     Path(here).chmod(0)
-    assert told(server(tls=Tls(cert_path=here, key_path=here))) == [
+    assert told(server(protocol="tls", tls=Tls(cert_path=here, key_path=here))) == [
         f"servers.a.tls.{key}: '{here}' cannot be read: permission denied" for key in ("cert_path", "key_path")
     ]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(api=Api(tls=ApiTls(cert_path="/no/cert", key_path="/no/key"))),
+        server(tls=Tls(cert_path="/no/cert", key_path="/no/key")),
+        server(healthcheck=Healthcheck(exec_command="/no/program")),
+        server(discovery=ReferringOptions(referring_tls_cert_path="/no/cert")),
+    ],
+)
+def test_what_is_switched_off_may_name_files_that_are_not_there(config: Config) -> None:
+    assert told(config) == []
 
 
 def test_programs_are_found_by_path_and_by_name(tmp_path: Path) -> None:
