@@ -22,12 +22,14 @@ def test_the_sum_of_both_directions_counts() -> None:
     assert picks(pool, 5) == {pool.backends[1].address: 5}
 
 
-def test_equal_ones_take_turns_across_ticks() -> None:
+def test_equal_ones_take_turns_across_ticks_and_changes() -> None:
     pool, _ = pool_with_traffic((5, 0), (0, 0), (0, 0), (0, 0))
     first = pick(pool)
     pool.tick(1)
     others = {pick(pool) for _ in range(3)}
     assert others == {backend.address for backend in pool.backends} - {first}
+    set_specs(pool, specs(5))
+    assert pick(pool) == first, "it has waited longest now"
 
 
 def test_a_tick_ranks_anew() -> None:
@@ -57,8 +59,8 @@ def test_a_full_or_tried_one_leaves_it_to_the_next() -> None:
     assert pick(pool, tried=[two, three]) is None
     fill(pool, two, three)
     assert pick(pool) is None
-    pool.release(one)
-    assert pick(pool) == one.address
+    pool.release(two)
+    assert pick(pool) == two.address
 
 
 def test_a_new_backend_takes_part() -> None:

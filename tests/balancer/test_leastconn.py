@@ -67,6 +67,17 @@ def test_a_tried_one_makes_room_for_the_next_fewest() -> None:
     assert pool.acquire(CLIENT, [first, second]) is third
 
 
+def test_a_dead_backend_stays_out_when_its_connections_end() -> None:
+    pool = ready("leastconn", specs(2))
+    dead = pool.acquire(CLIENT)
+    assert dead is not None
+    pool.set_live(dead, False)
+    other = pool.acquire(CLIENT)
+    assert other is not dead
+    pool.release(dead)
+    assert [pool.acquire(CLIENT) for _ in range(3)] == [other] * 3
+
+
 def test_a_backend_that_was_full_is_back_with_its_first_closed_connection() -> None:
     pool = ready("leastconn", specs(2, max_connections=2))
     fill(pool, *pool.backends)
