@@ -2,12 +2,11 @@
 
 from bisect import bisect
 from collections.abc import Sequence
-from itertools import accumulate
 from random import random
 
 from balancer.algorithm import Algorithm
 from balancer.backend import Backend
-from balancer.weight import effective_weights
+from balancer.weight import cumulative_weights
 
 
 class PowerOfTwoChoices(Algorithm):
@@ -22,14 +21,14 @@ class PowerOfTwoChoices(Algorithm):
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
         super().rebuild(backends)
-        self._sums = list(accumulate(effective_weights(backends)))
+        self._sums = cumulative_weights(backends)
         self._total = self._sums[-1]
         self._last = len(backends) - 1
 
     def choose(self, client: str) -> Backend:
         sums, total, last = self._sums, self._total, self._last
         one = bisect(sums, random() * total, 0, last)
-        below = sums[one - 1] if one else 0
+        below = sums[one - 1] if one else 0.0
         weight = sums[one] - below
         rest = total - weight
         if not rest:

@@ -23,8 +23,8 @@ class Weight(Algorithm):
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
         super().rebuild(backends)
-        self._sums = list(accumulate(effective_weights(backends)))
-        self._total = float(self._sums[-1])
+        self._sums = cumulative_weights(backends)
+        self._total = self._sums[-1]
         self._last = len(backends) - 1
 
     def choose(self, client: str) -> Backend:
@@ -35,3 +35,8 @@ def effective_weights(backends: Sequence[Backend]) -> list[int]:
     """The weights, which are not negative; ones when every weight is 0."""
     weights = [backend.spec.weight for backend in backends]
     return weights if any(weights) else [1] * len(weights)
+
+
+def cumulative_weights(backends: Sequence[Backend]) -> list[float]:
+    """Running sums of the effective weights, as floats: exact up to 2**53, and quicker for bisect to compare."""
+    return list(accumulate(map(float, effective_weights(backends))))
