@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 CSocket = _socket.socket
 
 FAILED = select.EPOLLERR | select.EPOLLHUP
+ARRIVED = select.EPOLLIN | select.EPOLLRDHUP
 # Plain integers: looking up and converting members of enums is felt once per connection.
 STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 IN_PROGRESS = (errno.EINPROGRESS, 0)
@@ -158,6 +159,8 @@ class Connection:
         """The backend has answered: relay, or try another."""
         if not events & FAILED:
             self._relay()
+            if events & ARRIVED and self.down is not None:  # a server that speaks first: no edge tells of it again
+                self.down.ready(events)
             return
         assert self.upstream is not None
         self._leave_slot()

@@ -254,6 +254,10 @@ class Half:
                 self.connection.pipes.give(self.pipe)
             self.pipe = None
 
+    def abort(self) -> None:
+        """A defect was met while handling an event: end the connection."""
+        self.connection.abort()
+
     def _end(self) -> None:
         """The source ended and all of it was delivered: pass the end on."""
         self.state |= FINISHED
