@@ -7,7 +7,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-SLICE = 0.005
+SLICE = 0.002
 """Seconds of work before other events get their turn."""
 
 

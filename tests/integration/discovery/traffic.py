@@ -259,8 +259,9 @@ class Traffic:
         while not reached():
             if time.monotonic() - started > self.PATIENCE:
                 raise AssertionError(
-                    f"{problem} within {self.PATIENCE} s: answers {dict(window.answers)}, {len(window.failures)} failures"
-                    f" such as {window.failures[-1:]}; the balancer's log:\n{self.balancer.log_tail()}"
+                    f"{problem} within {self.PATIENCE} s: answers {dict(window.answers)}, "
+                    f"{len(window.failures)} failures such as {window.failures[-1:]}; "
+                    f"the balancer's log:\n{self.balancer.log_tail()}"
                 )
             await asyncio.sleep(0.01)
         return time.monotonic() - started

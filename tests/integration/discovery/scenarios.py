@@ -1,0 +1,84 @@
+"""What every kind has to stand with traffic flowing, whatever its source is."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from tests.integration.discovery.traffic import Identity, Traffic
+
+
+class Source(Protocol):
+    """A source that the test controls."""
+
+    discovery: str
+    """TOML: kind and its options, without failpolicy."""
+
+    async def publish(self, backends: Sequence[Identity]) -> None:
+        """From now on these are the backends."""
+
+    async def fail(self) -> None:
+        """It dies."""
+
+    async def recover(self) -> None:
+        """It is back, with what was published last."""
+
+
+async def grows_and_shrinks(source: Source) -> None:
+    """The set changes many times under traffic: no connection fails, and one to a backend taken out goes on."""
+    async with contextlib.AsyncExitStack() as stack:
+        a, b, c = [await stack.enter_async_context(Identity(name)) for name in "abc"]
+        await source.publish([a])
+        traffic = await stack.enter_async_context(Traffic(source.discovery))
+        await traffic.served_by("a")
+        async with traffic.without_failure() as window:
+            for backends in [a, b], [a, b, c], [b, c], [c], [a, c]:
+                await source.publish(backends)
+                seconds = await traffic.served_by(*(backend.name for backend in backends))
+                print(f"{'+'.join(backend.name for backend in backends)} after {seconds:.2f} s")
+            held = await traffic.hold("a")
+            await source.publish([c])
+            await traffic.served_by("c")
+            await held.ping()
+            held.close()
+        print(f"{len(window.order)} connections, {len(window.failures)} failed: {dict(window.answers)}")
+
+
+async def dies_under_keeplast(source: Source) -> None:
+    """The source dies: the last backends go on serving without a failure; when it is back, what it says counts."""
+    async with Identity("a") as a, Identity("b") as b:
+        await source.publish([a])
+        async with Traffic(source.discovery) as traffic:
+            await traffic.served_by("a")
+            async with traffic.without_failure() as window:
+                await source.fail()
+                await traffic.logged("the last 1 backends are kept")
+                await traffic.served_by("a")
+                await source.publish([a, b])
+                await source.recover()
+                print(f"recovered after {await traffic.served_by('a', 'b'):.2f} s")
+            assert "answers again: 2 backends" in traffic.log
+            assert traffic.log.count("[WARN] (discovery") + traffic.log.count("[WARNING] (discovery") <= 2
+            print(f"{len(window.order)} connections, none failed")
+
+
+async def dies_under_setempty(source: Source) -> None:
+    """The source dies: clients are refused; when it is back, they are served again."""
+    async with Identity("a") as a:
+        await source.publish([a])
+        async with Traffic(f'failpolicy = "setempty"\n{source.discovery}') as traffic:
+            await traffic.served_by("a")
+            await source.fail()
+            print(f"refused after {await traffic.refused():.2f} s")
+            await source.recover()
+            print(f"served after {await traffic.served_by('a'):.2f} s")
+
+
+async def is_dead_at_the_start(source: Source) -> None:
+    """The balancer starts before its source: it says so, and serves as soon as the source is there."""
+    async with Identity("a") as a:
+        await source.publish([a])
+        await source.fail()
+        async with Traffic(source.discovery) as traffic:
+            await traffic.logged("no backends were ever found, none until it answers")
+            await source.recover()
+            await traffic.served_by("a")
