@@ -32,7 +32,7 @@ trees = st.recursive(
     max_leaves=30,
 )
 servers = st.dictionaries(st.text(max_size=5), st.dictionaries(st.sampled_from(KEYS), trees, max_size=12), max_size=3)
-often = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+often = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def is_a_config_or_refused(text: str, format: Format, *, lenient: bool = False) -> None:
