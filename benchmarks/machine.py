@@ -21,6 +21,7 @@ def describe(peers: dict[str, str]) -> dict[str, str]:
     described = {
         "date": time.strftime("%Y-%m-%d"),
         "CPU": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "load before": f"{os.getloadavg()[0]:.2f}",
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "Python": platform.python_version(),
         "uvloop": _distribution("uvloop"),
