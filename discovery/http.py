@@ -221,8 +221,14 @@ def _flaw(error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     """What went wrong, without the URL, whose query may hold a token."""
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
-        code = error.os_error.errno
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return (
+            f"its certificate is refused: {getattr(error.certificate_error, 'verify_message', error.certificate_error)}"
+        )
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return f"no TLS connection: {getattr(error.os_error, 'reason', None) or error.os_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        code = error.os_error.errno or 0  # getaddrinfo's are negative
         return f"cannot connect: {os.strerror(code) if code > 0 else error.os_error.strerror}"
     if isinstance(error, aiohttp.ClientResponseError):
         return f"{type(error).__name__}: {error.status} {error.message}"

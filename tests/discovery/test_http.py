@@ -265,6 +265,13 @@ async def test_a_refused_connection_says_so() -> None:
     await discovery.close()
 
 
+async def test_tls_to_a_server_without_it_says_so(server: Web) -> None:
+    discovery = make(server.url.replace("http:", "https:"))
+    with pytest.raises(DiscoveryError, match=r"^https://127\.0\.0\.1:\d+/: no TLS connection: "):
+        await discovery.fetch()
+    await discovery.close()
+
+
 async def test_a_unix_socket_is_asked(tmp_path: Path) -> None:
     async with serving(socket=tmp_path / "s") as server:
         server.body = BODY
