@@ -86,8 +86,8 @@ async def main(port: int, connections: int, at_once: int, seed: int) -> None:
             left -= 1
             try:
                 outcomes[await connection(port, Script.draw(dice))] += 1
-            except ConnectionError as error:
-                outcomes[f"torn at connect: {type(error).__name__}"] += 1
+            except ConnectionError:  # a killed backend's reset came before the connect was through
+                outcomes["torn"] += 1
 
     await asyncio.gather(*(worker() for _ in range(at_once)))
     print(json.dumps(outcomes))

@@ -1,7 +1,7 @@
 """What client and backend do in one connection, and the bytes they exchange.
 
-A connection begins with a header from the client: the mode, and for each direction where in `BLOCK` its bytes begin and how
-many there are. So each end knows exactly what it must get: any byte that is lost, doubled or out of place is seen.
+A connection begins with a header from the client: the mode, and for each direction where in `BLOCK` its bytes begin and
+how many there are. So each end knows exactly what it must get: a byte that is lost, doubled or out of place is seen.
 """
 
 import random

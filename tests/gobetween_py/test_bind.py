@@ -1,0 +1,74 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from gobetween_py.bind import BindError, listen, listen_unix
+
+
+def test_an_address_is_bound_and_listens():
+    with listen("127.0.0.1", 0) as sock, socket.create_connection(sock.getsockname()):
+        assert sock.family == socket.AF_INET
+
+
+def test_no_host_is_every_address_of_both_families():
+    with listen("", 0) as sock:
+        port = sock.getsockname()[1]
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, port)).close()
+
+
+def test_an_ipv6_address_leaves_the_ipv4_port_alone():
+    with listen("::1", 0) as v6:
+        port = v6.getsockname()[1]
+        listen("127.0.0.1", port).close()
+
+
+def test_a_port_in_use_names_it_and_the_remedy():
+    with listen("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+        with pytest.raises(
+            BindError, match=rf"127.0.0.1:{port}: the port is in use: stop the program .* or take another"
+        ):
+            listen("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_names_the_remedy():
+    with pytest.raises(BindError, match=r"no interface of this machine has the address 192.0.2.1"):
+        listen("192.0.2.1", 8080)
+
+
+def test_a_name_without_address_is_told():
+    with pytest.raises(BindError, match=r"the name 'nowhere.invalid' has no address"):
+        listen("nowhere.invalid", 8080)
+
+
+def test_a_unix_socket_left_behind_is_replaced(tmp_path: Path):
+    path = str(tmp_path / "socket")
+    listen_unix(path).close()
+    assert os.path.exists(path)
+    with listen_unix(path), socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+
+
+def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path):
+    path = str(tmp_path / "socket")
+    with listen_unix(path):
+        with pytest.raises(BindError, match="it is in use"):
+            listen_unix(path)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+
+
+def test_a_file_in_the_way_is_not_removed(tmp_path: Path):
+    path = tmp_path / "precious"
+    path.write_text("data")
+    with pytest.raises(BindError, match="something that is no socket is there"):
+        listen_unix(str(path))
+    assert path.read_text() == "data"
+
+
+def test_a_missing_directory_is_told(tmp_path: Path):
+    with pytest.raises(BindError, match="make the directory"):
+        listen_unix(str(tmp_path / "missing" / "socket"))

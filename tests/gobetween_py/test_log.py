@@ -1,0 +1,68 @@
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gobetween_py.log import configure
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()
+    yield
+    for handler in root.handlers:
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def logged(tmp_path: Path, level: str = "info", form: str = "text", secrets: tuple[str, ...] = ()) -> Path:
+    target = tmp_path / "log"
+    configure(level, str(target), form, secrets=secrets)
+    return target
+
+
+def test_text_names_level_and_component(tmp_path: Path):
+    target = logged(tmp_path)
+    logging.getLogger("pygobetween.proxy").warning("%d backends", 3)
+    assert target.read_text().endswith("[WARN] (proxy): 3 backends\n")
+
+
+def test_a_line_below_the_level_is_left_out(tmp_path: Path):
+    target = logged(tmp_path, level="error")
+    logging.getLogger("pygobetween").warning("unheard")
+    logging.getLogger("pygobetween").error("heard")
+    assert [line.split(": ")[-1] for line in target.read_text().splitlines()] == ["heard"]
+
+
+def test_json_is_an_object_a_line_with_the_trace_inside(tmp_path: Path):
+    target = logged(tmp_path, form="json")
+    try:
+        raise ValueError("no\nway")
+    except ValueError:
+        logging.getLogger("discovery.loop").exception("failed")
+    (line,) = target.read_text().splitlines()
+    entry = json.loads(line)
+    assert (entry["level"], entry["component"], entry["message"]) == ("error", "discovery.loop", "failed")
+    assert "ValueError: no\nway" in entry["trace"]
+    assert entry["time"].endswith("+00:00")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_secrets_are_masked_in_messages_arguments_and_traces(tmp_path: Path, form: str):
+    target = logged(tmp_path, form=form, secrets=("hunter2", "hunter2-longer"))
+    log = logging.getLogger("pygobetween")
+    log.info("password hunter2")
+    log.info("token %s", "hunter2-longer")
+    try:
+        raise RuntimeError("refused hunter2")
+    except RuntimeError:
+        log.exception("failed")
+    text = target.read_text()
+    assert "hunter2" not in text
+    assert text.count("***") >= 3
+    assert "longer" not in text
