@@ -1,7 +1,8 @@
 """Whether an empty answer is true.
 
 To a client whose token may not see the instances Consul answers 200 with an empty list, not 403. Since 1.11 a header
-says that something was left out; before, the question is asked: may this token read the service, and its nodes?
+says that something was left out, but not to a client without a token. So the question is asked, which Consul answers
+since 1.8: may this token read the service, and its nodes?
 """
 
 import json
