@@ -10,13 +10,14 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from balancer.backend import BackendSpec
 from discovery.backoff import Backoff, Pace
 from discovery.contract import Answer, Discovery, DiscoveryError, Options
 from discovery.duration import format_duration
+from discovery.slices import sliced
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class Loop:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.status = Status()
+        self.begun = asyncio.Event()
+        """Set when the first fetch has ended, well or not."""
         self._discovery = discovery
         self._options = options
         self._apply = apply
@@ -92,7 +95,9 @@ class Loop:
         interval, jitter = self._options.interval, self._pace.interval_jitter
         while True:
             self._asked.clear()
-            if not await self._fetch():
+            succeeded = await self._fetch()
+            self.begun.set()
+            if not succeeded:
                 await self._wait(backoff.next())
                 continue
             backoff.reset()
@@ -110,10 +115,10 @@ class Loop:
         self.status.fetches += 1
         pushes, started = self.status.pushes, time.monotonic()
         try:
-            answer = await self._within_timeout()
+            specs = await self._merge(await self._within_timeout())
             # What was pushed while this fetch was under way is newer than what it brings.
             if pushes == self.status.pushes:
-                self._take(answer)
+                self._take(specs)
         except Exception as error:  # a kind, ours or a plugin's, may raise anything
             self._fail(error)
             return False
@@ -144,8 +149,9 @@ class Loop:
                     if answer is None:
                         self.refresh()
                     else:
+                        specs = await self._merge(answer)
                         self.status.pushes += 1
-                        self._take(answer)
+                        self._take(specs)
                 reason = "it ended"
             except Exception as error:
                 reason = _explain(error)
@@ -159,9 +165,8 @@ class Loop:
             self.refresh()  # what else broke with it must not wait for the interval to be seen
             await asyncio.sleep(delay)
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, specs: Answer) -> None:
         status, first, failing = self.status, self.status.last_success is None, self.status.failing
-        specs = self._merge(answer)
         self._discovery.skipped.settle(logger, self._where)
         self._apply(specs)
         self._applied = len(specs)
@@ -176,10 +181,10 @@ class Loop:
             )
         status.backends = len(specs)
 
-    def _merge(self, answer: Iterable[BackendSpec]) -> list[BackendSpec]:
+    async def _merge(self, answer: Answer) -> list[BackendSpec]:
         """One spec for each host and port: the first, where a source names one twice."""
         merged: dict[tuple[str, int], BackendSpec] = {}
-        for spec in answer:
+        async for spec in sliced(answer):
             if (kept := merged.setdefault(spec.key, spec)) is not spec and kept != spec:
                 self._discovery.skipped.add(f"{spec.address}: given twice with different values, the first ones count")
         return list(merged.values())

@@ -74,8 +74,7 @@ class App:
                     raise BindError(f"servers.{name}.bind: {error}") from error
             for signum in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(signum, self._on_signal, signum)
-            for running in self.servers.values():
-                running.start()
+            await asyncio.gather(*(running.start() for running in self.servers.values()))
             # What was made until here stays: the collector need not look at it again.
             gc.collect()
             gc.freeze()

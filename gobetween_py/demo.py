@@ -128,9 +128,7 @@ class Demo:
         reactor = Reactor(asyncio.get_running_loop())
         server = Server("demo", configs.load(text).servers["demo"], reactor, Counters())
         self._server = server
-        server.start()
-        while not server.pool.backends:  # noqa: ASYNC110  # discovery tells nobody that it is through
-            await asyncio.sleep(0.01)
+        await server.start()
         loop = asyncio.get_running_loop()
         self._started = loop.time()
         clients = [asyncio.create_task(self._client(server.port)) for _ in range(CLIENTS)]

@@ -45,6 +45,9 @@ class Resolver:
         self._failing: set[str] = set()
         self._asked = asyncio.Event()
         self._named: dict[Backend, Addresses] = {}
+        self.settled = asyncio.Event()
+        """Set while every name has been looked up at least once."""
+        self.settled.set()
 
     def take(self, backends: Iterable[Backend]) -> None:
         """Resolve new backends: literal addresses now, names as soon as `run` gets to them."""
@@ -53,6 +56,7 @@ class Resolver:
             if address:
                 self._pool.set_resolved(backend, *address)
             else:
+                self.settled.clear()
                 self._asked.set()
 
     def next_address(self, backend: Backend, sockaddr: Any) -> bool:
@@ -74,6 +78,8 @@ class Resolver:
         while True:
             self._asked.clear()
             await self._look_up([b for b in self._pool.backends if b.sockaddr is None])
+            if not self._asked.is_set():
+                self.settled.set()
             try:
                 async with asyncio.timeout(REFRESH):
                     await self._asked.wait()

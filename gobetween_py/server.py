@@ -23,6 +23,9 @@ log = logging.getLogger("pygobetween.server")
 TICK = 1.0
 """Seconds between two takings of the rates."""
 
+FIRST_ANSWER = 5.0
+"""Seconds that accepting waits for discovery's first answer, good or bad, and for the names in it."""
+
 
 class Server:
     """`[servers.NAME]`, running.
@@ -48,9 +51,21 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
         self.listener: Listener | None = None
 
-    def start(self) -> None:
-        """Accept, discover, resolve, count."""
+    async def start(self) -> None:
+        """Discover, resolve, count; accept once there is a first answer. Until then clients wait in the backlog."""
         config = self.config
+        self._tasks = [
+            asyncio.create_task(work, name=f"{self.name}: {what}")
+            for what, work in (
+                ("discovery", self.discovery.run()),
+                ("resolver", self.resolver.run()),
+                ("rates", self._tick()),
+            )
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_ANSWER):
+                await self.discovery.begun.wait()
+                await self.resolver.settled.wait()
         self.listener = Listener(
             self.name,
             self._socket,
@@ -67,14 +82,6 @@ class Server:
             access=_access(config),
             next_address=self.resolver.next_address,
         )
-        self._tasks = [
-            asyncio.create_task(work, name=f"{self.name}: {what}")
-            for what, work in (
-                ("discovery", self.discovery.run()),
-                ("resolver", self.resolver.run()),
-                ("rates", self._tick()),
-            )
-        ]
         kind = config.discovery.kind
         log.info("%s: listening on %s, balance %s, discovery %s", self.name, config.bind, config.balance, kind)
 

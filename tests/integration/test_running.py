@@ -1,6 +1,5 @@
 """The process: signals, limits, pid file, what it says when it cannot start."""
 
-import asyncio
 import os
 import resource
 import signal
@@ -148,7 +147,7 @@ def test_the_pid_file_lives_as_long_as_the_process(tmp_path: Path):
         while not (pidfile.exists() and pidfile.read_text()) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert int(pidfile.read_text()) == process.pid
-        wait_for_port(port)
+        connect_at_last(port).close()
     finally:
         process.terminate()
         process.wait(10)
@@ -188,6 +187,28 @@ def test_the_demo_runs_without_a_terminal_and_nothing_goes_wrong():
     assert result.stderr == ""
 
 
+def test_a_client_that_comes_before_the_first_answer_of_discovery_waits_for_it(tmp_path: Path):
+    port, config = free_port(), tmp_path / "lb.toml"
+    with EndlessBackend() as backend:
+        config.write_text(
+            f'[servers.web]\nbind = "{LOOPBACK}:{port}"\n[servers.web.discovery]\nkind = "exec"\n'
+            f'exec_command = ["/bin/sh", "-c", "sleep 1; echo {backend.line}"]\n'
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gobetween_py", "-c", config], cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+        try:
+            client = connect_at_last(port)
+            end, _ = backend.listener.accept()
+            end.sendall(b"hello")
+            assert client.recv(5) == b"hello"
+            client.close()
+            end.close()
+        finally:
+            process.terminate()
+            process.wait(15)
+
+
 def write(folder: Path, bind: str) -> Path:
     config = folder / "lb.toml"
     config.write_text(
@@ -196,16 +217,12 @@ def write(folder: Path, bind: str) -> Path:
     return config
 
 
-def wait_for_port(port: int) -> None:
-    async def connect() -> None:
-        async with asyncio.timeout(15):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection(LOOPBACK, port)
-                except OSError:
-                    await asyncio.sleep(0.05)
-                else:
-                    writer.close()
-                    return
-
-    asyncio.run(connect())
+def connect_at_last(port: int) -> socket.socket:
+    """A connection to a process that is starting."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            return socket.create_connection((LOOPBACK, port), 5)
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
