@@ -36,6 +36,7 @@ class Exec(Discovery):
     def __init__(self, options: ExecOptions) -> None:
         super().__init__(options)
         self._command = options.exec_command
+        self.source = self._command[0]
         self._told = ""
 
     async def fetch(self) -> Answer:
@@ -49,12 +50,12 @@ class Exec(Discovery):
             transport.close()
         status, errors = transport.get_returncode() or 0, run.complaints()
         if status:
-            raise DiscoveryError(f"{self._command[0]} {_ending(status)}{_quoted(errors)}")
+            raise DiscoveryError(f"{self.source} {_ending(status)}{_quoted(errors)}")
         self._tell(errors)
         try:
             text = run.output.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise DiscoveryError(f"{self._command[0]} printed no UTF-8 text (at byte {error.start})") from error
+            raise DiscoveryError(f"{self.source} printed no UTF-8 text (at byte {error.start})") from error
         return await parse_lines(text, self.skipped.add)
 
     async def _start(self) -> tuple[asyncio.SubprocessTransport, "_Run"]:
@@ -67,12 +68,12 @@ class Exec(Discovery):
             )
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-            raise DiscoveryError(f"cannot run {self._command[0]}: {reason}") from error
+            raise DiscoveryError(f"cannot run {self.source}: {reason}") from error
 
     def _tell(self, errors: str) -> None:
         """A program that succeeds and complains is heard once, not at every fetch."""
         if errors and errors != self._told:
-            logger.warning("%s on stderr: %s", self._command[0], errors)
+            logger.warning("%s on stderr: %s", self.source, errors)
         self._told = errors
 
 

@@ -44,6 +44,7 @@ class File(Discovery):
     def __init__(self, options: FileOptions) -> None:
         super().__init__(options)
         self._path = Path(options.file_path)
+        self.source = options.file_path
         by_name = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}.get(self._path.suffix, "lines")
         self._format = options.file_format or by_name
         self._blocking = Blocking()

@@ -116,6 +116,7 @@ class HttpDiscovery(Discovery):
         super().__init__(options)
         self._http = options.http
         self._endpoint = parse_endpoint(options.http("endpoint"))
+        self.source = self._endpoint.shown
         self._session: aiohttp.ClientSession | None = None
         self._validators: dict[str, str] = {}
         self._answer: Answer = ()
@@ -125,19 +126,18 @@ class HttpDiscovery(Discovery):
         """The backends of a document; bad entries go to `self.skipped`. Raises DiscoveryError."""
 
     async def fetch(self) -> Answer:
-        shown = self._endpoint.shown
         try:
             body, validators = await self._get()
         except (aiohttp.ClientError, OSError) as error:
             await self.close()  # the next session reads the certificate files again
-            raise DiscoveryError(f"{shown}: {_reason(error)}") from error
+            raise DiscoveryError(f"{self.source}: {_reason(error)}") from error
         if body is None:
             self.skipped.unchanged()
             return self._answer
         try:
             self._answer = await self.parse(body.decode("utf-8-sig"))
         except (DiscoveryError, ValueError, RecursionError) as error:
-            raise DiscoveryError(f"{shown}: {_flaw(error)}") from error
+            raise DiscoveryError(f"{self.source}: {_flaw(error)}") from error
         self._validators = validators
         return self._answer
 
@@ -155,8 +155,8 @@ class HttpDiscovery(Discovery):
             if response.status == 304 and self._validators:
                 return None, {}
             if response.status != 200:
-                raise DiscoveryError(f"{self._endpoint.shown} answered {response.status} {response.reason}")
-            body = await _read(response, self._endpoint.shown)
+                raise DiscoveryError(f"{self.source} answered {response.status} {response.reason}")
+            body = await _read(response, self.source)
             return body, _validators(response.headers)
 
     def _open(self) -> aiohttp.ClientSession:

@@ -68,6 +68,6 @@ async def test_a_script_that_hangs_is_killed_with_its_children_while_traffic_goe
             await traffic.served_by("a")
             async with traffic.without_failure():
                 script.hang()
-                await traffic.logged("exec discovery failed: no answer within 1s; the last 1 backends are kept")
+                await traffic.logged("/script within 1s; the last 1 backends are kept")
                 await script.recover()
                 await traffic.logged("answers again: 1 backends")

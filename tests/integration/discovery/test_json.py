@@ -1,5 +1,7 @@
 """json against nginx, with traffic."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.integration.discovery import scenarios
@@ -30,9 +32,32 @@ async def test_a_server_slower_than_the_timeout_is_a_failure(json_source: WebSou
             await traffic.served_by("a")
             async with traffic.without_failure():
                 json_source.freeze()
-                await traffic.logged("json discovery failed: no answer within 500ms; the last 1 backends are kept")
+                await traffic.logged(
+                    f"json discovery failed: no answer from {json_source.nginx.url}/backends within 500ms; the last 1 backends are kept"
+                )
                 json_source.thaw()
                 await traffic.logged("answers again: 1 backends")
+
+
+async def test_a_gigabyte_is_a_failure_that_costs_no_memory(json_source: WebSource) -> None:
+    async with Identity("a") as a:
+        await json_source.publish([a])
+        async with Traffic(json_source.discovery) as traffic:
+            await traffic.served_by("a")
+            before = _peak(traffic.balancer.pid)
+            async with traffic.without_failure():
+                with (json_source.nginx.root / "new").open("wb") as file:
+                    file.truncate(1 << 30)
+                (json_source.nginx.root / "new").rename(json_source.nginx.root / "backends")
+                await traffic.logged("answered more than 8 MiB; the last 1 backends are kept")
+            print(f"peak memory +{_peak(traffic.balancer.pid) - before} kB")
+            assert _peak(traffic.balancer.pid) - before < 32_000
+
+
+def _peak(pid: int) -> int:
+    """The most memory the process ever had, in kB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
 
 
 @pytest.mark.parametrize("answer", [b"[" * 1_000_000, b'{"host"', bytes(range(256)), b"x" * (9 << 20), b"[1, {}]"])
