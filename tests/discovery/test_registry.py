@@ -20,20 +20,17 @@ from discovery.registry import (
     load,
     options_of,
 )
+from gobetween_py.config import ConfigErrors
+from gobetween_py.config import load as load_config
+from tests.discovery.plugin_package.install import install
 
-PACKAGE = Path(__file__).parent / "plugin_package"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the plugin package installed into it by pip, from a copy of its source."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    for file in PACKAGE.iterdir():
-        if file.is_file():
-            (source / file.name).write_bytes(file.read_bytes())
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*pip, "--target", target, source], check=True)
-    return target
+    """A folder with the plugin package in it."""
+    return install(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture
@@ -60,9 +57,7 @@ def test_nothing_is_imported_before_a_config_names_it() -> None:
     code = (
         "import discovery.registry as r, sys; r.kinds(); print([k for k in r.KINDS if f'discovery.{k}' in sys.modules])"
     )
-    printed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parents[2]
-    ).stdout
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert printed.strip() == "[]"
 
 
@@ -107,6 +102,27 @@ def test_options_of_a_plugin_are_validated_like_ours() -> None:
     with pytest.raises(ValidationError) as raised:
         options_of("weekday").model_validate({"kind": "weekday", "weekday_lst": [], "interval": 5})
     assert {error["loc"] for error in raised.value.errors()} == {("weekday_list",), ("weekday_lst",), ("interval",)}
+
+
+@pytest.mark.usefixtures("plugin")
+def test_errors_of_a_plugin_in_a_config_are_named_like_ours() -> None:
+    text = """
+[servers.web]
+bind = ":3000"
+[servers.web.discovery]
+kind = "weekday"
+weekday_lst = []
+interval = 5
+"""
+    with pytest.raises(ConfigErrors) as raised:
+        load_config(text)
+    problems = sorted(str(problem) for problem in raised.value.problems)
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "servers.web.discovery.interval",
+        "servers.web.discovery.weekday_list",
+        "servers.web.discovery.weekday_lst",
+    ]
+    assert "did you mean 'weekday_list'" in problems[2]
 
 
 @pytest.mark.usefixtures("plugin")

@@ -33,7 +33,7 @@ async def test_a_server_slower_than_the_timeout_is_a_failure(json_source: WebSou
             async with traffic.without_failure():
                 json_source.freeze()
                 await traffic.logged(
-                    f"json discovery failed: no answer from {json_source.nginx.url}/backends within 500ms; the last 1 backends are kept"
+                    f"no answer from {json_source.nginx.url}/backends within 500ms; the last 1 backends are kept"
                 )
                 json_source.thaw()
                 await traffic.logged("answers again: 1 backends")
