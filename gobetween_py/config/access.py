@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from discovery.fields import Array
-from gobetween_py.config.section import Section
+from gobetween_py.section import Section
 
 FORM = 'write "allow ADDRESS" or "deny NETWORK/BITS", for example "deny 10.0.0.0/8"'
 

@@ -10,9 +10,9 @@ from gobetween_py.config.bind import Bind
 from gobetween_py.config.errors import Path, Problem, path_text
 from gobetween_py.config.healthcheck import Healthcheck
 from gobetween_py.config.models import Acme, Api, Metrics, Profiler
-from gobetween_py.config.section import Section
 from gobetween_py.config.server import Server
 from gobetween_py.config.tls import BackendsTls, Tls
+from gobetween_py.section import Section
 
 Built = Iterable[tuple[Path, object]]
 """Every section of a config, with its path; of one that is wrong, what is valid of it."""

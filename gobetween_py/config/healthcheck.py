@@ -8,7 +8,7 @@ from pydantic import model_validator
 from discovery.duration import Duration
 from discovery.fields import Program, Text
 from gobetween_py.config.escapes import unescape
-from gobetween_py.config.section import Count, Positive, RuleError, Section
+from gobetween_py.section import Count, Positive, RuleError, Section
 
 
 class Healthcheck(Section):

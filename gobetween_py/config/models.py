@@ -8,8 +8,8 @@ from discovery.duration import Duration
 from discovery.fields import FileName, Flag, Required, Secret
 from gobetween_py.config.bind import Bind, BindAddress
 from gobetween_py.config.dump import secrets_in
-from gobetween_py.config.section import Count, Section
 from gobetween_py.config.server import Server
+from gobetween_py.section import Count, Section
 
 
 class Logging(Section):

@@ -12,8 +12,8 @@ from discovery.fields import Flag
 from gobetween_py.config.access import Access
 from gobetween_py.config.bind import BindAddress
 from gobetween_py.config.healthcheck import Healthcheck
-from gobetween_py.config.section import Count, Positive, RuleError, Section
 from gobetween_py.config.tls import BackendsTls, Tls
+from gobetween_py.section import Count, Positive, RuleError, Section
 
 
 def _known_balancer(name: str) -> str:

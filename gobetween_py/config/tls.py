@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from discovery.fields import Array, FileName, Flag, Required
-from gobetween_py.config.section import RuleError, Section, require_together
+from gobetween_py.section import RuleError, Section, require_together
 
 Version = Literal["tls1", "tls1.1", "tls1.2", "tls1.3"]
 VERSIONS: tuple[Version, ...] = ("tls1", "tls1.1", "tls1.2", "tls1.3")

@@ -19,8 +19,8 @@ from discovery.registry import BrokenPluginError, NotAvailableError, UnknownKind
 from gobetween_py.config.checks import clashes, not_available, without_effect
 from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
 from gobetween_py.config.models import Config, Defaults
-from gobetween_py.config.section import RuleError
 from gobetween_py.config.wording import not_a_table, not_allowed, problems_of, unknown_key
+from gobetween_py.section import RuleError
 
 Table = Mapping[str, object]
 Model = TypeVar("Model", bound=BaseModel)
