@@ -2,6 +2,8 @@
 
 contract.py says what a kind is; registry.py where each lies (one kind, one file, imported on first use); loop.py
 applies interval, timeout, failpolicy and backoff. The data flows source -> kind.fetch/watch -> loop -> the pool.
-entry.py, line.py, skipped.py and slices.py are what kinds share: from loose values or lines to a BackendSpec, bad
-entries left out, long work in slices.
+
+What kinds share: entry.py, line.py, document.py, json_items.py, yaml_items.py and pattern.py make BackendSpecs of loose
+values, lines, structured data and texts; skipped.py tells of bad entries, once; slices.py and blocking.py keep long and
+blocking work off the relays; http.py and tls.py ask by HTTP.
 """

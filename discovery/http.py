@@ -8,12 +8,12 @@ import base64
 import os
 import re
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
-from multidict import CIMultiDictProxy
 from pydantic import AfterValidator, SecretStr, StrictStr, model_validator
 
 from discovery.contract import MAX_ANSWER, Answer, Discovery, DiscoveryError, Options
@@ -207,7 +207,7 @@ async def _read(response: aiohttp.ClientResponse, shown: str) -> bytes:
     raise DiscoveryError(f"{shown} answered more than {MAX_ANSWER >> 20} MiB")
 
 
-def _validators(headers: CIMultiDictProxy[str]) -> dict[str, str]:
+def _validators(headers: Mapping[str, str]) -> dict[str, str]:
     return {asks: headers[told] for told, asks in _VALIDATORS.items() if told in headers}
 
 

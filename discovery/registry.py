@@ -1,7 +1,7 @@
 """Kind -> where its code lies. Nothing is imported before a config names it.
 
 Third parties add kinds by the entry point group `pygobetween.discovery`: the name is the kind, the object is a
-Discovery subclass whose attribute `Options` is its options class.
+Discovery subclass whose attribute `Options` is its options class. A name of ours stays ours.
 """
 
 import difflib
