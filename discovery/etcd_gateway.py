@@ -137,20 +137,24 @@ class Gateway:
         return _message(endpoint, response.status, lines.rest), len(lines.rest)
 
     async def _post(self, endpoint: str, path: str, body: Message) -> aiohttp.ClientResponse:
-        if self._session is None:
-            self._session = self._open()
+        session = self._session or await self._open()
         headers = {"Authorization": self._token} if self._token else {}
-        return await self._session.post(endpoint + path, data=json.dumps(body), headers=headers, allow_redirects=False)
+        return await session.post(endpoint + path, data=json.dumps(body), headers=headers, allow_redirects=False)
 
-    def _open(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls()),
-            headers=HEADERS,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the callers have the deadlines
-            auto_decompress=False,
-            trust_env=False,
-        )
+    async def _open(self) -> aiohttp.ClientSession:
+        secure = any(endpoint.startswith("https:") for endpoint in self._endpoints)
+        # In a thread: reading the system's CAs takes 20 ms.
+        context = await asyncio.to_thread(self._tls) if secure else True
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=context),
+                headers=HEADERS,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the callers have the deadlines
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
 
 
 class _Lines:

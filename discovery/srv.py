@@ -9,7 +9,7 @@ from balancer.backend import BackendSpec
 from discovery.contract import Answer, Discovery, DiscoveryError, Options
 from discovery.dnsclient.names import DnsName
 from discovery.dnsclient.reply import Record, Service, Type
-from discovery.dnsclient.resolver import Resolver
+from discovery.dnsclient.resolver import AT_ONCE, Resolver
 from discovery.entry import make_spec
 from discovery.fields import HostPort
 from discovery.slices import sliced
@@ -93,9 +93,15 @@ class Srv(Discovery):
                     reason += "; its last known addresses are kept"
                 self.skipped.add(f"{family.name} {target}: {reason}")
 
+        async def work() -> None:
+            for target, family in waiting:
+                await look_up(target, family)
+
+        # A task for each look-up would have thousands of them begin in one turn of the event loop.
+        waiting = iter(wanted)
         async with asyncio.TaskGroup() as tasks:
-            for target, family in wanted:
-                tasks.create_task(look_up(target, family))
+            for _ in range(AT_ONCE):
+                tasks.create_task(work())
         if failures and len(failures) == len(wanted) and not sent:
             raise failures[0]
 
