@@ -63,10 +63,9 @@ class Endpoint:
         inner = root_cause(error)
         if isinstance(inner, ssl.SSLCertVerificationError):
             return DiscoveryError(f"{self} is not trusted: {inner.verify_message}")
-        text, name = getattr(inner, "strerror", None) or str(inner), type(inner).__name__
-        if isinstance(inner, OSError | ValueError):
-            return DiscoveryError(f"{self}: {text or name}")
-        return DiscoveryError(f"{self}: the answer is not as expected ({name}: {text})")
+        if isinstance(inner, LookupError | TypeError | AttributeError):
+            return DiscoveryError(f"{self}: the answer is not as expected ({type(inner).__name__}: {inner})")
+        return DiscoveryError(f"{self}: {getattr(inner, 'strerror', None) or str(inner) or type(inner).__name__}")
 
 
 def root_cause(error: BaseException) -> BaseException:

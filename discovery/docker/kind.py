@@ -9,6 +9,7 @@ from typing import Any
 from balancer.backend import BackendSpec
 from discovery.blocking import Blocking
 from discovery.contract import Answer, Discovery, DiscoveryError
+from discovery.daemon.events import SETTLE, Changes
 from discovery.docker.client import Client
 from discovery.docker.containers import backends_of, container_of
 from discovery.docker.options import DockerOptions
@@ -36,6 +37,7 @@ class Docker(Discovery):
         self._client: Client | None = None
         self._hosts: dict[str, str] = {}
         self._answered = asyncio.Event()
+        self._changes = Changes()
 
     async def fetch(self) -> Answer:
         """The backends of all containers that serve. Raises DiscoveryError."""
@@ -56,8 +58,18 @@ class Docker(Discovery):
             specs += self._backends(entry, host)
         return specs
 
-    async def watch(self) -> AsyncGenerator[None, None]:
+    def watch(self) -> AsyncGenerator[None, None]:
         """Tells of each event that may change the answer. Raises DiscoveryError and what aiohttp raises."""
+        return self._changes.told_by(self._listen())
+
+    async def close(self) -> None:
+        """Drops the connection; a later fetch makes another."""
+        self._changes.never()
+        if self._client is not None:
+            self._client.cut()
+            self._client = None
+
+    async def _listen(self) -> None:
         await self._answered.wait()
         parameters = {"filters": json.dumps(EVENTS)}
         async with (
@@ -66,15 +78,10 @@ class Docker(Discovery):
         ):
             if response.status != 200:
                 raise DiscoveryError(f"{self._endpoint}: events answered {response.status}")
-            yield None
+            self._changes.now()
             async for _ in response.content.iter_any():
-                yield None
-
-    async def close(self) -> None:
-        """Drops the connection; a later fetch makes another."""
-        if self._client is not None:
-            self._client.cut()
-            self._client = None
+                self._changes.now()
+                self._changes.later(SETTLE)
 
     def _backends(self, entry: Any, host: str) -> list[BackendSpec]:
         name = "a container"

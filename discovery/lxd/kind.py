@@ -13,6 +13,7 @@ from discovery.backoff import Backoff, Pace
 from discovery.blocking import Blocking
 from discovery.contract import Answer, Discovery, DiscoveryError
 from discovery.daemon.endpoint import root_cause
+from discovery.daemon.events import Changes
 from discovery.lxd.client import Client
 from discovery.lxd.containers import NoAddressError, backend_of, container_of, is_wanted
 from discovery.lxd.options import LxdOptions
@@ -41,10 +42,9 @@ class Lxd(Discovery):
         self._blocking = Blocking()
         self._client: Client | None = None
         self._answered = asyncio.Event()
-        self._changed = asyncio.Event()
+        self._changes = Changes()
         self._booting: set[str] = set()
         self._boot_pace = Backoff(BOOTING)
-        self._look_again: asyncio.TimerHandle | None = None
 
     async def fetch(self) -> Answer:
         """The backends of all containers that run and have the label. Raises DiscoveryError."""
@@ -65,32 +65,13 @@ class Lxd(Discovery):
         self._look_again_for(booting)
         return specs
 
-    async def watch(self) -> AsyncGenerator[None, None]:
+    def watch(self) -> AsyncGenerator[None, None]:
         """Tells of each event that may change the answer. Raises DiscoveryError and what aiohttp raises."""
-        await self._answered.wait()
-        async with (
-            self._endpoint.session(self._context()) as session,
-            session.ws_connect(
-                "/1.0/events", params={"type": "lifecycle"}, heartbeat=HEARTBEAT, max_msg_size=MAX_EVENT
-            ) as events,
-        ):
-            reader = asyncio.create_task(self._read(events))
-            reader.add_done_callback(lambda _: self._changed.set())
-            self._changed.set()
-            try:
-                while True:
-                    await self._changed.wait()
-                    self._changed.clear()
-                    if reader.done():
-                        reader.result()
-                        return
-                    yield None
-            finally:
-                reader.cancel()
+        return self._changes.told_by(self._listen())
 
     async def close(self) -> None:
         """Drops the connection; a later fetch makes another."""
-        self._look_again_for(set())
+        self._changes.never()
         if self._client is not None:
             self._client.cut()
             self._client = None
@@ -130,23 +111,27 @@ class Lxd(Discovery):
 
     def _look_again_for(self, booting: set[str]) -> None:
         """Soon, and then less and less often, while the same containers have no address."""
-        if self._look_again is not None:
-            self._look_again.cancel()
-            self._look_again = None
         if booting != self._booting:
             self._boot_pace.reset()
             self._booting = booting
         if booting:
-            delay = self._boot_pace.next()
-            self._look_again = asyncio.get_running_loop().call_later(delay, self._changed.set)
+            self._changes.later(self._boot_pace.next())
+        else:
+            self._changes.never()
 
-    async def _read(self, events: aiohttp.ClientWebSocketResponse) -> None:
-        """Until the server ends it. Raises what aiohttp raises."""
-        async for message in events:
-            if message.type is aiohttp.WSMsgType.TEXT and _is_of_container(message.data):
-                self._changed.set()
-        if error := events.exception():
-            raise error
+    async def _listen(self) -> None:
+        await self._answered.wait()
+        parameters = {"type": "lifecycle"}
+        async with (
+            self._endpoint.session(self._context()) as session,
+            session.ws_connect("/1.0/events", params=parameters, heartbeat=HEARTBEAT, max_msg_size=MAX_EVENT) as events,
+        ):
+            self._changes.now()
+            async for message in events:
+                if message.type is aiohttp.WSMsgType.TEXT and _is_of_container(message.data):
+                    self._changes.now()
+            if error := events.exception():
+                raise error
 
     def _failure(self, error: Exception) -> DiscoveryError:
         failure = self._endpoint.failure(error)

@@ -171,14 +171,25 @@ async def test_without_a_server_the_failure_says_so(make: Make) -> None:
         await make().fetch()
 
 
-async def events(request: web.BaseRequest, *messages: str) -> web.StreamResponse:
-    """Says these, then nothing until asked for more."""
-    socket = web.WebSocketResponse()
-    await socket.prepare(request)
-    for message in messages:
-        await socket.send_str(message)
-    await socket.receive()
-    return socket
+class Story:
+    """What the server tells, each event as soon as the test says so."""
+
+    def __init__(self) -> None:
+        self._told: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def tell(self, event: str | None) -> None:
+        """None is the end."""
+        self._told.put_nowait(event)
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        reading = asyncio.ensure_future(socket.receive())
+        while event := await self._told.get():
+            await socket.send_str(event)
+        reading.cancel()
+        await socket.close()
+        return socket
 
 
 def lifecycle(action: str) -> str:
@@ -186,40 +197,41 @@ def lifecycle(action: str) -> str:
 
 
 async def test_events_of_containers_ask_for_a_fetch(server: Server, make: Make) -> None:
-    async def story(request: web.BaseRequest) -> web.StreamResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        for action in "image-created", "instance-started", "network-updated", "container-shutdown":
-            await asyncio.sleep(0.05)  # events that come together are one
-            await socket.send_str(lifecycle(action))
-        await asyncio.sleep(0.05)
-        await socket.close()
-        return socket
-
-    discovery = make()
+    discovery, story = make(), Story()
     await discovery.fetch()
-    server.instead = story
+    server.instead = story.answer
     async with aclosing(discovery.watch()) as pushed:
-        assert [one async for one in pushed] == [None] * 3
+        await anext(pushed)
+        for action in "instance-started", "container-shutdown":
+            story.tell(lifecycle(action))
+            await anext(pushed)
+        story.tell(lifecycle("image-created"))
+        story.tell(None)
+        with pytest.raises(StopAsyncIteration):
+            await anext(pushed)
     assert server.asked[-1] == "/1.0/events?type=lifecycle"
 
 
-@pytest.mark.parametrize("event", ["", "[" * 100_000, "[]", '{"metadata": 1}', "\x00"])
+@pytest.mark.parametrize("event", ["x", "[" * 100_000, "[]", '{"metadata": 1}', "\x00"])
 async def test_an_event_that_is_none_of_lxd_asks_for_a_fetch(server: Server, make: Make, event: str) -> None:
-    discovery = make()
+    discovery, story = make(), Story()
     await discovery.fetch()
-    server.instead = lambda request: events(request, event)
+    server.instead = story.answer
     async with aclosing(discovery.watch()) as pushed:
         await anext(pushed)
+        story.tell(event)
         await anext(pushed)
+    story.tell(None)
 
 
 async def test_an_event_of_many_megabytes_ends_the_watch(server: Server, make: Make) -> None:
-    discovery = make()
+    discovery, story = make(), Story()
     await discovery.fetch()
-    server.instead = lambda request: events(request, "x" * (4 << 20))
+    server.instead = story.answer
     async with aclosing(discovery.watch()) as pushed:
         await anext(pushed)
+        story.tell("x" * (4 << 20))
+        story.tell(None)
         with pytest.raises(StopAsyncIteration):
             await anext(pushed)
 
@@ -227,9 +239,9 @@ async def test_an_event_of_many_megabytes_ends_the_watch(server: Server, make: M
 async def test_a_container_that_runs_without_an_address_is_looked_at_again(server: Server, make: Make) -> None:
     """No event tells that a container got its address."""
     server.containers = [container("a")]
-    discovery = make()
+    discovery, story = make(), Story()
     assert await discovery.fetch() == []
-    server.instead = events
+    server.instead = story.answer
     async with aclosing(discovery.watch()) as pushed:
         await anext(pushed)
         server.instead = None
@@ -238,3 +250,4 @@ async def test_a_container_that_runs_without_an_address_is_looked_at_again(serve
             await anext(pushed)
         server.containers = [container("a", "10.0.0.1")]
         assert len(await discovery.fetch()) == 1
+    story.tell(None)
