@@ -2,9 +2,8 @@
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from balancer.backend import BackendSpec
 from discovery.docker.options import DockerOptions
@@ -47,16 +46,6 @@ class Container(BaseModel):
     @property
     def name(self) -> str:
         return self.names[0].lstrip("/") if self.names else self.id[:12]
-
-
-def container_of(entry: Any) -> Container:
-    """Raises ValueError, naming what of it is not as the engine's API says."""
-    try:
-        return Container.model_validate(entry)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise ValueError(f"{where}: {first['msg']}") from None
 
 
 def backends_of(container: Container, options: DockerOptions, host: str = "") -> list[BackendSpec]:

@@ -10,8 +10,9 @@ from balancer.backend import BackendSpec
 from discovery.blocking import Blocking
 from discovery.contract import Answer, Discovery, DiscoveryError
 from discovery.daemon.events import SETTLE, Changes
+from discovery.daemon.validated import validated
 from discovery.docker.client import Client
-from discovery.docker.containers import backends_of, container_of
+from discovery.docker.containers import Container, backends_of
 from discovery.docker.options import DockerOptions
 from discovery.slices import sliced
 from discovery.tls import client_context
@@ -86,7 +87,7 @@ class Docker(Discovery):
     def _backends(self, entry: Any, host: str) -> list[BackendSpec]:
         name = "a container"
         try:
-            container = container_of(entry)
+            container = validated(Container, entry)
             name = f"container {container.name}"
             return backends_of(container, self._chosen, host)
         except ValueError as error:

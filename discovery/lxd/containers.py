@@ -1,8 +1,6 @@
 """From what the server says of a container to its backend."""
 
-from typing import Any
-
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from balancer.backend import BackendSpec
 from discovery.entry import make_spec
@@ -48,16 +46,6 @@ class Container(BaseModel):
     def setting(self, key: str) -> str:
         """Of the configuration; "" where there is none, or no key."""
         return (self.expanded_config or self.config).get(key, "") if key else ""
-
-
-def container_of(entry: Any) -> Container:
-    """Raises ValueError, naming what of it is not as the server's API says."""
-    try:
-        return Container.model_validate(entry)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise ValueError(f"{where}: {first['msg']}") from None
 
 
 def is_wanted(container: Container, options: LxdOptions) -> bool:

@@ -14,8 +14,9 @@ from discovery.blocking import Blocking
 from discovery.contract import Answer, Discovery, DiscoveryError
 from discovery.daemon.endpoint import root_cause
 from discovery.daemon.events import Changes
+from discovery.daemon.validated import validated
 from discovery.lxd.client import Client
-from discovery.lxd.containers import NoAddressError, backend_of, container_of, is_wanted
+from discovery.lxd.containers import Container, NoAddressError, backend_of, is_wanted
 from discovery.lxd.options import LxdOptions
 from discovery.lxd.trust import Trust, shown_certificate
 from discovery.slices import sliced
@@ -100,7 +101,7 @@ class Lxd(Discovery):
         """One, or none; the names of containers without an address go to `booting`."""
         name = "a container"
         try:
-            container = container_of(entry)
+            container = validated(Container, entry)
             name = f"container {container.name}"
             return [backend_of(container, self._chosen)] if is_wanted(container, self._chosen) else []
         except ValueError as error:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.backend import BackendSpec
-from discovery.docker.containers import backends_of, container_of
+from discovery.daemon.validated import validated
+from discovery.docker.containers import Container, backends_of
 from discovery.docker.options import DockerOptions
 
 
@@ -28,7 +29,7 @@ def backends(
         "NetworkSettings": {"Networks": networks},
     }
     options = {"docker_endpoint": endpoint, "docker_container_private_port": 80} | keys
-    return backends_of(container_of(entry), DockerOptions.model_validate(options), host)
+    return backends_of(validated(Container, entry), DockerOptions.model_validate(options), host)
 
 
 def addresses(*ports: tuple[str, int, int], **keys: Any) -> list[str]:
@@ -109,11 +110,11 @@ def test_a_label_with_a_bad_value_is_an_error(labels: dict[str, str]) -> None:
 )
 def test_what_is_not_as_the_api_says_is_named(entry: Any, error: str) -> None:
     with pytest.raises(ValueError, match=error):
-        container_of(entry)
+        validated(Container, entry)
 
 
 def test_a_container_without_a_name_is_called_by_its_id() -> None:
-    assert container_of({"Id": "0123456789abcdef"}).name == "0123456789ab"
+    assert validated(Container, {"Id": "0123456789abcdef"}).name == "0123456789ab"
 
 
 _TEXT = st.text(max_size=20)
@@ -136,7 +137,7 @@ def test_any_entry_makes_good_backends_or_a_value_error(entry: Any, host: str, n
         docker_endpoint="http://h", docker_container_private_port=80, docker_container_network=network
     )
     try:
-        found = backends_of(container_of(entry), options, host)
+        found = backends_of(validated(Container, entry), options, host)
     except ValueError:
         return
     assert all(spec.host and 1 <= spec.port <= 65535 and spec.weight >= 0 for spec in found)

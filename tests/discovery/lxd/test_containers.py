@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.backend import BackendSpec
-from discovery.lxd.containers import NoAddressError, backend_of, container_of, is_wanted
+from discovery.daemon.validated import validated
+from discovery.lxd.containers import Container, NoAddressError, backend_of, is_wanted
 from discovery.lxd.options import LxdOptions
 
 ADDRESSES = (
@@ -33,7 +34,7 @@ def options(**keys: Any) -> LxdOptions:
 
 
 def backend(found: dict[str, Any], **keys: Any) -> BackendSpec:
-    return backend_of(container_of(found), options(**keys))
+    return backend_of(validated(Container, found), options(**keys))
 
 
 def test_the_first_global_address_of_the_interface_is_the_backends() -> None:
@@ -72,7 +73,7 @@ def test_settings_of_a_profile_count_too() -> None:
 def test_only_containers_with_the_label_are_wanted(config: dict[str, str], wanted: list[bool]) -> None:
     keys: list[dict[str, str]] = [{}, {"lxd_container_label_key": "user.label"}]
     keys.append(keys[1] | {"lxd_container_label_value": "web"})
-    found = container_of(entry(config=config))
+    found = validated(Container, entry(config=config))
     assert [is_wanted(found, options(**one)) for one in keys] == wanted
 
 
@@ -116,7 +117,7 @@ def test_a_container_without_such_an_address_is_an_error_of_its_own(found: dict[
 )
 def test_what_is_not_as_the_api_says_is_named(found: Any, error: str) -> None:
     with pytest.raises(ValueError, match=error):
-        container_of(found)
+        validated(Container, found)
 
 
 _TEXT = st.text(max_size=20)
