@@ -7,6 +7,7 @@ from pathlib import Path
 import dns.exception
 import dns.message
 import dns.query
+import dns.rcode
 import dns.rdatatype
 
 from tests.services import apt
@@ -51,7 +52,8 @@ class Nsd(Server):
         super().__init__()
         self.port = free_port()
         self.minimal_responses = minimal_responses
-        self._zones: dict[str, int | None] = {}  # serial, or None for a zone without data
+        self._serial = 0
+        self._zones: dict[str, str] = {}  # what each answers: see _state()
 
     @property
     def host(self) -> str:
@@ -67,7 +69,7 @@ class Nsd(Server):
     def answers(self) -> bool:
         if self._control("status").returncode != 0:
             return False
-        return self._serial(".") is None and all(self._serial(zone) == serial for zone, serial in self._zones.items())
+        return all(self._state(zone) == state for zone, state in {**self._zones, ".": "REFUSED"}.items())
 
     def write_zone(self, zone: str, records: Iterable[str]) -> None:
         """Serves these records as the whole of a zone, and returns when they are what is answered.
@@ -79,44 +81,46 @@ class Nsd(Server):
         Raises:
             ValueError: NSD refuses the records; the message says why.
         """
-        serial = (self._zones.get(zone) or 0) + 1
-        head = f"$ORIGIN {zone}.\n$TTL 1\n@ SOA ns hostmaster {serial} 3600 600 86400 1\n@ NS ns\nns A {LOOPBACK}\n"
+        self._serial += 1
+        head = (
+            f"$ORIGIN {zone}.\n$TTL 1\n@ SOA ns hostmaster {self._serial} 3600 600 86400 1\n@ NS ns\nns A {LOOPBACK}\n"
+        )
         file = self.folder / "checked"
         file.write_text(head + "".join(f"{record}\n" for record in records))
         self._check(zone, file)
         file.rename(self._zone_file(zone))
-        self._change(zone, serial)
+        self._change(zone, str(self._serial))
 
     def write_broken_zone(self, zone: str) -> None:
         """Has a zone without data: every query in it is answered SERVFAIL."""
         self.delete_zone(zone)
-        self._change(zone, None)
+        self._change(zone, "SERVFAIL")
 
     def delete_zone(self, zone: str) -> None:
         """Forgets a zone, if it is known: queries in it are answered REFUSED."""
         if zone in self._zones:
             self._run("delzone", zone)
             self._zone_file(zone).unlink(missing_ok=True)
-            self._zones[zone] = None
+            self._zones[zone] = "REFUSED"
             self.wait_until_it_answers()
             del self._zones[zone]
 
-    def _change(self, zone: str, serial: int | None) -> None:
+    def _change(self, zone: str, state: str) -> None:
         if zone in self._zones:
             self._run("reload", zone)
         else:
             self._run("addzone", zone, "written")
-        self._zones[zone] = serial
+        self._zones[zone] = state
         self.wait_until_it_answers()
 
-    def _serial(self, zone: str) -> int | None:
-        """Serial of the zone as it is served; None when it has no data."""
+    def _state(self, zone: str) -> str:
+        """Serial of the zone as it is served, or the response code (RFC 1035, 4.1.1) where it has no data."""
         query = dns.message.make_query(zone, dns.rdatatype.SOA)
         try:
-            answer = dns.query.udp(query, LOOPBACK, port=self.port, timeout=1).answer
+            answer = dns.query.udp(query, LOOPBACK, port=self.port, timeout=1)
         except dns.exception.Timeout as error:
             raise ConnectionError("no answer") from error
-        return answer[0][0].serial if answer else None
+        return str(answer.answer[0][0].serial) if answer.answer else dns.rcode.to_text(answer.rcode())
 
     def _zone_file(self, zone: str) -> Path:
         return self.folder / f"{zone}.zone"
