@@ -82,11 +82,9 @@ class Nsd(Server):
             ValueError: NSD refuses the records; the message says why.
         """
         self._serial += 1
-        head = (
-            f"$ORIGIN {zone}.\n$TTL 1\n@ SOA ns hostmaster {self._serial} 3600 600 86400 1\n@ NS ns\nns A {LOOPBACK}\n"
-        )
+        head = [f"$ORIGIN {zone}.", "$TTL 1", f"@ SOA ns hostmaster {self._serial} 3600 600 86400 1"]
         file = self.folder / "checked"
-        file.write_text(head + "".join(f"{record}\n" for record in records))
+        file.write_text("\n".join([*head, "@ NS ns", f"ns A {LOOPBACK}", *records, ""]))
         self._check(zone, file)
         file.rename(self._zone_file(zone))
         self._change(zone, str(self._serial))
