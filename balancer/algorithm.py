@@ -27,6 +27,8 @@ class Algorithm(ABC):
     """Priority tiers apply without being asked for."""
     weighted: ClassVar[bool] = False
     """Weights count, so that a negative one takes a backend out."""
+    shares: ClassVar[bool] = False
+    """A backend's `share` counts, so that it can start slowly. A change of one is followed by `rebuild`."""
     draws: ClassVar[bool] = False
     """`choose` draws anew at each call, so that drawing again is a fair way past a full or tried backend."""
 

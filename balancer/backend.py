@@ -50,6 +50,7 @@ class Backend:
         live: the verdict of the health checks.
         discovered: named by the last answer of discovery.
         full: ACTIVE has reached max_connections.
+        share: above 0, at most 1: how much of its usual part it gets, less than 1 while it starts slowly.
         family: of `sockaddr`, as in the socket module.
         sockaddr: where to connect; None until the control plane has resolved the host, and not picked until then.
         rx_second, tx_second: bytes per second from and to the backend, over the last tick.
@@ -67,6 +68,7 @@ class Backend:
         "row",
         "rx_second",
         "rx_seen",
+        "share",
         "sockaddr",
         "spec",
         "tx_second",
@@ -78,6 +80,7 @@ class Backend:
         self.live = live
         self.discovered = True
         self.full = False
+        self.share = 1.0
         self.ignored = False  # for a negative weight or priority
         self.family = 0
         self.sockaddr: Any | None = None

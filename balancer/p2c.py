@@ -17,6 +17,7 @@ class PowerOfTwoChoices(Algorithm):
     """
 
     weighted = True
+    shares = True
     draws = True
 
     def rebuild(self, backends: Sequence[Backend]) -> None:

@@ -58,6 +58,7 @@ class Pool:
         self._tiers: dict[int, Algorithm] = {}
         self._choose: Callable[[str], Backend] = _nobody
         self._stale = False
+        self._panic = False
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -155,6 +156,18 @@ class Pool:
             backend.live = live
             self._stale = True
 
+    def set_share(self, backend: Backend, share: float) -> None:
+        """How much of its usual part a backend gets: above 0, at most 1. Counts where the algorithm has `shares`."""
+        if backend.share != share:
+            backend.share = share
+            self._stale = self._stale or self._algorithm.shares
+
+    def set_panic(self, panic: bool) -> None:
+        """Whether backends are picked without regard to their health."""
+        if self._panic != panic:
+            self._panic = panic
+            self._stale = True
+
     def set_resolved(self, backend: Backend, family: int, sockaddr: Any | None) -> None:
         """Where to connect from now on; None takes the backend out until it is known again."""
         if (backend.sockaddr is None) != (sockaddr is None):
@@ -228,7 +241,10 @@ class Pool:
     def _rebuild(self) -> None:
         """Give each tier's algorithm its pickable backends. The algorithm of a tier that goes on stays the same."""
         self._stale = False
-        pickable = [b for b in self.backends if b.live and b.discovered and not b.ignored and b.sockaddr is not None]
+        panic = self._panic
+        pickable = [
+            b for b in self.backends if (b.live or panic) and b.discovered and not b.ignored and b.sockaddr is not None
+        ]
         members: dict[int, list[Backend]] = {}
         if self._tiered:
             for backend in pickable:

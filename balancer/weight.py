@@ -19,6 +19,7 @@ class Weight(Algorithm):
 
     tiered = True
     weighted = True
+    shares = True
     draws = True
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
@@ -38,5 +39,9 @@ def effective_weights(backends: Sequence[Backend]) -> list[int]:
 
 
 def cumulative_weights(backends: Sequence[Backend]) -> list[float]:
-    """Running sums of the effective weights, as floats: exact up to 2**53, and quicker for bisect to compare."""
-    return list(accumulate(map(float, effective_weights(backends))))
+    """Running sums of the effective weights, each times the backend's share.
+
+    Floats are exact up to 2**53, and quicker for bisect to compare than integers.
+    """
+    weights = effective_weights(backends)
+    return list(accumulate(weight * backend.share for weight, backend in zip(weights, backends, strict=True)))

@@ -150,6 +150,21 @@ def test_a_full_tier_leaves_it_to_the_next_but_one() -> None:
     assert pick(pool) is None
 
 
+def test_in_panic_health_does_not_matter() -> None:
+    """Only health: what is gone or not resolved is not picked then either."""
+    pool = ready("roundrobin", specs(3))
+    dead, _gone, unresolved = pool.backends
+    pool.set_live(dead, False)
+    set_specs(pool, [dead.spec, unresolved.spec])
+    pool.set_resolved(unresolved, 0, None)
+    assert pick(pool) is None
+    pool.set_panic(True)
+    assert {pick(pool) for _ in range(3)} == {dead.address}
+    assert not dead.live
+    pool.set_panic(False)
+    assert pick(pool) is None
+
+
 def test_rates_go_on_while_a_backend_drains() -> None:
     counters = Counters()
     pool = Pool("weight", counters)
