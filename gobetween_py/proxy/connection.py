@@ -10,7 +10,7 @@ While connecting, only the backend's socket is watched. The client's is register
 bytes wait in the kernel until then, so that another backend can be tried without having consumed any, and its first
 read always finds something (a read that ends in EAGAIN costs an exception, 0.9 µs).
 
-`_close` is the only place that ends a connection, and gives back everything once: sockets, pipes, the backend, the slot
+`close` is the only place that ends a connection, and gives back everything once: sockets, pipes, the backend, the slot
 in the timer wheel, the place in the listener.
 """
 
@@ -25,10 +25,10 @@ import struct
 from array import array
 from collections import deque
 from collections.abc import Callable
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from balancer import REFUSED, RX, TOTAL, TX, Backend
+from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import Half
 
 if TYPE_CHECKING:
@@ -52,20 +52,6 @@ MAX_DIALS = 16
 """Connects of one client at most, whatever number of addresses the tried backends have."""
 
 
-class Reason(Enum):
-    """Why a connection ended."""
-
-    DONE = "done"  # both sides ended in order
-    RESET = "reset"  # one side reset it
-    CLIENT_IDLE = "client idle timeout"
-    BACKEND_IDLE = "backend idle timeout"
-    NO_BACKEND = "no backend"  # none was pickable
-    CONNECT = "connect failed"  # no backend that was tried answered
-    RESOURCES = "out of resources"  # no fd for the backend's socket
-    SHUTDOWN = "shutdown"
-    DEFECT = "defect"
-
-
 class Connection:
     """A client and, once picked, its backend.
 
@@ -82,7 +68,6 @@ class Connection:
         "client_fd",
         "closed",
         "dials",
-        "down",
         "host",
         "listener",
         "slot",
@@ -103,13 +88,10 @@ class Connection:
         self.client = CSocket(listener.family, STREAM, 0, fd)
         self.upstream: CSocket | None = None
         self.backend: Backend | None = None
-        self.sockaddr: Any = None
-        self.dials = 0
         self.tried: tuple[Backend, ...] = ()
+        self.dials = 0
         self.up: Half | None = None
-        self.down: Half | None = None
         self.slot: Slot | None = None
-        self.active = self.wheel.now
         self.closed = False
 
     @property
@@ -130,18 +112,18 @@ class Connection:
         Only called between two batches of events, because it makes a new fd.
         """
         listener = self.listener
-        while len(self.tried) < listener.settings.connect_attempts and self.dials < MAX_DIALS:
-            backend = listener.pool.acquire(self.host, self.tried)
+        while len(self.tried) < listener.attempts and self.dials < MAX_DIALS:
+            backend = listener.acquire(self.host, self.tried)
             if backend is None:
                 break
             self.backend = backend
-            self.sockaddr = backend.sockaddr
+            self.sockaddr: Any = backend.sockaddr
             self.dials += 1
             try:
                 upstream = CSocket(backend.family, STREAM)
             except OSError as error:
                 listener.out_of_resources(error)
-                self._close(Reason.RESOURCES)
+                self.close(Reason.RESOURCES)
                 return
             self.upstream = upstream
             if backend.family != AF_UNIX:
@@ -153,19 +135,32 @@ class Connection:
                     self._sit(self.wheel.now + listener.connect_ticks)
                 return
             self._refused(os.strerror(failure))
-        self._close(Reason.CONNECT if self.dials else Reason.NO_BACKEND)
+        listener.unserved(Reason.CONNECT if self.dials else Reason.NO_BACKEND)
+        self.close(Reason.CONNECT if self.dials else Reason.NO_BACKEND)
 
     def connecting(self, events: int) -> None:
         """The backend has answered: relay, or try another."""
-        if not events & FAILED:
-            self._relay()
-            if events & ARRIVED and self.down is not None:  # a server that speaks first: no edge tells of it again
-                self.down.ready(events)
+        upstream, backend = self.upstream, self.backend
+        assert upstream is not None
+        assert backend is not None
+        if events & FAILED:
+            self._leave_slot()
+            self._refused(os.strerror(upstream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
+            self.ready.append(self._connect_again)
             return
-        assert self.upstream is not None
-        self._leave_slot()
-        self._refused(os.strerror(self.upstream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
-        self.ready.append(self._connect_again)
+        row = backend.row
+        self.values[row + TOTAL] += 1
+        self.up = up = Half(self, self.client, upstream, row + TX)
+        up.opposite = down = Half(self, upstream, self.client, row + RX)
+        down.opposite = up
+        self.active = now = self.wheel.now
+        listener = self.listener
+        listener.reactor.handlers[upstream.fileno()] = down.ready
+        listener.reactor.add(self.client_fd, up.ready)
+        if listener.idle_ticks and self.slot is None:
+            self._sit(now + listener.idle_ticks)
+        if events & ARRIVED:  # a server that speaks first: no edge tells of it again
+            down.ready(events)
 
     def _connect_again(self) -> None:
         if not self.closed:
@@ -184,25 +179,6 @@ class Connection:
             self.values[backend.row + REFUSED] += 1
             self.listener.refused(backend, why)
         self.listener.pool.release(backend)
-
-    # relaying
-
-    def _relay(self) -> None:
-        listener, backend, client, upstream = self.listener, self.backend, self.client, self.upstream
-        assert backend is not None
-        assert upstream is not None
-        row = backend.row
-        self.values[row + TOTAL] += 1
-        self.up = up = Half(self, client, upstream, row + TX)
-        self.down = down = Half(self, upstream, client, row + RX)
-        up.opposite = down
-        down.opposite = up
-        self.active = self.wheel.now
-        reactor = listener.reactor
-        reactor.handlers[upstream.fileno()] = down.ready
-        reactor.add(self.client_fd, up.ready)
-        if listener.idle_ticks and self.slot is None:
-            self._sit(self.active + listener.idle_ticks)
 
     # time
 
@@ -226,15 +202,11 @@ class Connection:
             return
         deadline = self.active + idle_ticks
         if now >= deadline:
-            self._close(self.listener.idle_reason)
+            self.close(self.listener.idle_reason)
         else:
             self._sit(deadline)
 
     # the end
-
-    def finish(self) -> None:
-        """Both directions have ended in order."""
-        self._close(Reason.DONE)
 
     def reset(self) -> None:
         """One side failed: reset the other, so that it does not take a torn stream for a whole one."""
@@ -242,32 +214,34 @@ class Connection:
             self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             if self.upstream is not None:
                 self.upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            self._close(Reason.RESET)
+            self.close(Reason.RESET)
 
-    def abort(self, reason: Reason = Reason.DEFECT) -> None:
-        """End it now, from outside: shutdown, a removed backend, a defect."""
-        if not self.closed:
-            self._close(reason)
+    def abort(self) -> None:
+        """A defect was met while handling an event."""
+        self.close(Reason.DEFECT)
 
-    def _close(self, reason: Reason) -> None:
+    def close(self, reason: Reason) -> None:
+        """End it, if it has not ended, and give back everything."""
         if self.closed:
             return
         self.closed = True
         listener = self.listener
         handlers = listener.reactor.handlers
-        self._leave_slot()
-        up, down = self.up, self.down
-        if up is not None and down is not None:
-            del handlers[self.client_fd]
+        if self.slot is not None:
+            self.slot.discard(self)
+        up = self.up
+        if up is not None:
+            down = up.opposite
             up.release()
             down.release()
             # They know each other: take the ring apart, so that counting references frees it now.
-            del up.opposite, down.opposite
-            self.up = self.down = None
+            self.up = None
+            del up.opposite, down.opposite, handlers[self.client_fd]
         self.client.close()
-        if self.upstream is not None:
-            handlers.pop(self.upstream.fileno(), None)
-            self.upstream.close()
+        upstream = self.upstream
+        if upstream is not None:
+            handlers.pop(upstream.fileno(), None)
+            upstream.close()
         if self.backend is not None:
-            listener.pool.release(self.backend)
+            listener.release(self.backend)
         listener.ended(self, reason)

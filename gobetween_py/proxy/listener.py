@@ -17,8 +17,9 @@ from typing import Any
 
 from balancer import ACTIVE, TOTAL, Backend, Counters, Pool
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.connection import AF_UNIX, Connection, Reason
+from gobetween_py.proxy.connection import AF_UNIX, Connection
 from gobetween_py.proxy.reactor import Reactor
+from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.wheel import Wheel
 
 log = logging.getLogger("pygobetween.proxy")
@@ -77,6 +78,8 @@ class Listener:
         self.reactor = reactor
         self.wheel = reactor.wheel
         self.pool = pool
+        self.acquire = pool.acquire
+        self.release = pool.release
         self.values = counters.values
         self.row = counters.allocate()
         self.access = access
@@ -98,6 +101,7 @@ class Listener:
     def configure(self, settings: Settings) -> None:
         """Take new settings; open connections follow the new idle timeouts from their next deadline on."""
         self.settings = settings
+        self.attempts = settings.connect_attempts
         self.limit = settings.max_connections or math.inf
         self.connect_ticks = Wheel.ticks(settings.backend_connection_timeout)
         client, backend = settings.client_idle_timeout or math.inf, settings.backend_idle_timeout or math.inf
@@ -165,13 +169,15 @@ class Listener:
         """A backend did not answer a connect."""
         self._log_rarely(backend.address, f"backend {backend.address} refused: {why}")
 
+    def unserved(self, reason: Reason) -> None:
+        """A client gets no backend."""
+        self.refusals[reason.value] += 1
+        self._log_rarely(reason.value, f"client refused: {reason.value}")
+
     def ended(self, connection: Connection, reason: Reason) -> None:
         """A connection has closed and given back everything."""
         self.connections.discard(connection)
         self.values[self.row + ACTIVE] -= 1
-        if reason is Reason.NO_BACKEND or reason is Reason.CONNECT:
-            self.refusals[reason.value] += 1
-            self._log_rarely(reason.value, f"client refused: {reason.value}")
 
     # the end
 
@@ -187,7 +193,7 @@ class Listener:
         """Close all open connections now; returns how many."""
         open_now = tuple(self.connections)
         for connection in open_now:
-            connection.abort(reason)
+            connection.close(reason)
         return len(open_now)
 
     def _log_rarely(self, kind: str, message: str) -> None:

@@ -23,6 +23,8 @@ import select
 import socket
 from typing import TYPE_CHECKING
 
+from gobetween_py.proxy.reason import DONE
+
 if TYPE_CHECKING:
     from gobetween_py.proxy.connection import Connection, CSocket
     from gobetween_py.proxy.pipes import Pipe
@@ -31,9 +33,6 @@ OUT = select.EPOLLOUT
 ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 READABLE = select.EPOLLIN | ENDING
 ERROR = select.EPOLLERR
-PLAIN = select.EPOLLIN | select.EPOLLOUT
-"""The event of nearly every message: there is something to read, and the socket could be written too."""
-
 # States of a half; 0 is plain copying with nothing held back.
 STALLED = 1  # the sink is full
 AWAITED = 2  # the opposite half is stalled: it waits for this half's source to become writable
@@ -81,12 +80,14 @@ class Half:
     def ready(self, events: int) -> None:
         """Handle the events of the source's socket; its EPOLLOUT is for the opposite half, whose sink it is.
 
-        The path of a small message is written out here, not called: 0.1 µs of its 11.
+        The path of a small message and of an orderly end is written out here, not called: both are felt.
         """
         connection = self.connection
         connection.active = connection.wheel.now
-        if self.state or events != PLAIN:
+        if self.state or events & ERROR:
             self._ready(events)
+            return
+        if not events & READABLE:
             return
         try:
             data = self.source.recv(BUFFER, DONTWAIT)
@@ -94,6 +95,9 @@ class Half:
             return
         except OSError:
             connection.reset()
+            return
+        if not data:
+            self._end()
             return
         try:
             sent = self.sink.send(data, DONTWAIT)
@@ -103,8 +107,12 @@ class Half:
             connection.reset()
             return
         self.values[self.cell] += sent
-        if sent != len(data) or sent == BUFFER or not data:
+        if sent != len(data) or sent == BUFFER:
+            self.state |= LAST if events & ENDING else 0
             self._after(data, sent)
+        elif events & ENDING:
+            self.state |= LAST
+            self._copy()
 
     def _ready(self, events: int) -> None:
         """Handle events in general."""
@@ -179,10 +187,8 @@ class Half:
                 return
 
     def _after(self, data: bytes, sent: int) -> None:
-        """What follows a copy that was not plainly done: the end, a full sink, or a full buffer."""
-        if not data:
-            self._end()
-        elif sent < len(data):
+        """What follows a copy that was not plainly done: a full sink, or a full buffer."""
+        if sent < len(data):
             self.rest = memoryview(data)[sent:]
             self._stall()
         else:
@@ -262,7 +268,7 @@ class Half:
         """The source ended and all of it was delivered: pass the end on."""
         self.state |= FINISHED
         if self.opposite.state & FINISHED:
-            self.connection.finish()
+            self.connection.close(DONE)
             return
         try:
             self.sink.shutdown(socket.SHUT_WR)

@@ -10,8 +10,8 @@ import pytest
 
 from balancer import REFUSED, TOTAL, BackendSpec
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.connection import Reason
 from gobetween_py.proxy.listener import Settings
+from gobetween_py.proxy.reason import Reason
 from tests.gobetween_py.proxy.rig import Rig
 
 
