@@ -25,7 +25,7 @@ import struct
 from array import array
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from balancer import REFUSED, RX, TOTAL, TX, Backend
 from gobetween_py.proxy.reason import Reason
@@ -117,7 +117,7 @@ class Connection:
             if backend is None:
                 break
             self.backend = backend
-            self.sockaddr: Any = backend.sockaddr
+            self.sockaddr = backend.sockaddr
             self.dials += 1
             try:
                 upstream = CSocket(backend.family, STREAM)
@@ -128,7 +128,7 @@ class Connection:
             self.upstream = upstream
             if backend.family != AF_UNIX:
                 upstream.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-            failure = upstream.connect_ex(self.sockaddr)
+            failure = upstream.connect_ex(self.sockaddr)  # type: ignore[arg-type]  # only resolved backends are picked
             if failure in IN_PROGRESS:
                 listener.reactor.add(upstream.fileno(), self.connecting)
                 if listener.connect_ticks:
