@@ -1,11 +1,27 @@
 """From events that say that something changed to "fetch now"."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
+import aiohttp
+
 SETTLE = 0.25
 """Seconds after an event when it is worth to look again: dockerd tells of a pause before its list knows of it."""
+
+KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
+"""Seconds of silence before the first probe, between two, and how many of them go unanswered: see tcp(7)."""
+
+
+def keep_alive(response: aiohttp.ClientResponse) -> None:
+    """Ends a stream of events over TCP whose other side vanished: nothing else tells that from a quiet engine."""
+    transport = response.connection.transport if response.connection else None
+    found = transport.get_extra_info("socket") if transport else None
+    if found is not None and found.family != socket.AF_UNIX:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE.items():
+            found.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class Changes:

@@ -12,9 +12,8 @@ import json
 import socket
 import ssl
 import threading
-import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import requests
@@ -25,11 +24,6 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from discovery.contract import MAX_ANSWER
 from discovery.daemon.endpoint import Endpoint
 from discovery.json_items import json_items
-
-STEP = 0.001
-"""Seconds of decoding before other threads get their turn..."""
-PAUSE = 0.0001
-"""...for this long: after sleep(0) this thread would mostly have the lock back before another has woken up."""
 
 
 class TooLargeError(OSError):
@@ -84,7 +78,7 @@ class Transport(HTTPAdapter):
 
 
 class _Answer(requests.Response):
-    """Of a bounded size, decoded without holding up other threads."""
+    """Of a bounded size, and read without holding up other threads."""
 
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
         size = 0
@@ -96,24 +90,17 @@ class _Answer(requests.Response):
             yield chunk
 
     def json(self, **_: Any) -> Any:
-        """The items of an array one by one, as json.loads would hold up other threads: see discovery/json_items.py."""
+        """An array is an iterator over its items, which raises ValueError or RecursionError where it breaks off.
+
+        Decoding megabytes at once would hold up other threads, and so would freeing what they become.
+        """
         try:
             text = self.content.decode()
-            return list(_paced(json_items(text))) if text[:64].lstrip().startswith("[") else json.loads(text)
+            return json_items(text) if text[:64].lstrip().startswith("[") else json.loads(text)
         except json.JSONDecodeError as error:
             raise requests.exceptions.JSONDecodeError(error.msg, error.doc, error.pos) from None
         except (ValueError, RecursionError) as error:
             raise requests.exceptions.JSONDecodeError(str(error), "", 0) from None
-
-
-def _paced(items: Iterable[Any]) -> Iterator[Any]:
-    """Lets other threads run after each STEP seconds."""
-    due = time.perf_counter() + STEP
-    for item in items:
-        yield item
-        if time.perf_counter() > due:
-            time.sleep(PAUSE)
-            due = time.perf_counter() + STEP
 
 
 class _Sockets:

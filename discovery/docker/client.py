@@ -2,6 +2,8 @@
 
 import re
 import ssl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import docker
@@ -23,42 +25,51 @@ class Client:
 
     Args:
         timeout: seconds to connect, and to wait for each piece of an answer; None = no limit.
-        hosts: by container, what its environment says: filled here, for the next client too.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, context: ssl.SSLContext | None, timeout: float | None, hosts: dict[str, str]
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, context: ssl.SSLContext | None, timeout: float | None) -> None:
         self._endpoint = endpoint
         self._transport = Transport(endpoint, context)
         self._timeout = timeout
         self._api: docker.APIClient | None = None
-        self._hosts = hosts
 
-    def containers(self, label: str, variable: str) -> list[tuple[Any, str]]:
-        """Each container that serves, as the engine says it, with the value of that variable of its environment.
+    def containers(self, label: str) -> Iterator[Any]:
+        """Those that serve, as the engine says them, decoded while being iterated over.
 
         Args:
             label: they must have, "name" or "name=value"; "" = none.
-            variable: "" = none.
 
         Raises:
             DiscoveryError: the engine refused, or its answer is none of a Docker engine.
             Exception: whatever the libraries below raise.
         """
-        try:
-            if self._api is None:
-                self._api = self._speaking(self._version())
-            listed = self._api.containers(filters=SERVING | ({"label": [label]} if label else {}))
-            if not isinstance(listed, list):
+        with self._named():
+            listed = self._connected().containers(filters=SERVING | ({"label": [label]} if label else {}))
+            if not isinstance(listed, Iterator):  # as our transport gives arrays
                 raise DiscoveryError(f"{self._endpoint}: the answer is no array of containers")
-            return self._with_hosts(self._api, listed, variable) if variable else [(entry, "") for entry in listed]
-        except APIError as error:
-            raise DiscoveryError(f"{self._endpoint} answered {error.status_code}: {error.explanation}") from error
+            return listed
+
+    def environments(self, variable: str, containers: Iterable[str], into: dict[str, str]) -> None:
+        """Puts the variable's value, "" for none, into the dictionary, by the containers' ids; not of those that ended.
+
+        Raises as `containers` does.
+        """
+        with self._named():
+            for key in containers:
+                try:
+                    environment: list[str] = self._connected().inspect_container(key)["Config"]["Env"] or []
+                except NotFound:
+                    continue
+                into[key] = dict(line.split("=", 1) for line in environment if "=" in line).get(variable, "")
 
     def cut(self) -> None:
         """Whatever is under way fails at once, and so does all that comes."""
         self._transport.cut()
+
+    def _connected(self) -> docker.APIClient:
+        if self._api is None:
+            self._api = self._speaking(self._version())
+        return self._api
 
     def _version(self) -> str:
         """Of the API, as the engine speaks it. Not the SDK's "auto": that asks before it has our transport."""
@@ -74,27 +85,9 @@ class Client:
         self._transport.carry(api)
         return api
 
-    def _with_hosts(self, api: docker.APIClient, listed: list[Any], variable: str) -> list[tuple[Any, str]]:
-        """Asks for each container once: an environment never changes."""
-        keys = [_id(entry) for entry in listed]
-        for gone in self._hosts.keys() - set(keys):
-            del self._hosts[gone]
-        found = []
-        for entry, key in zip(listed, keys, strict=True):
-            if key and key not in self._hosts:
-                try:
-                    self._hosts[key] = _variable(api.inspect_container(key), variable)
-                except NotFound:  # it ended since the list was made
-                    continue
-            found.append((entry, self._hosts.get(key, "")))
-        return found
-
-
-def _id(entry: Any) -> str:
-    found = entry.get("Id") if isinstance(entry, dict) else None
-    return found if isinstance(found, str) else ""
-
-
-def _variable(container: dict[str, Any], name: str) -> str:
-    environment: list[str] = container["Config"]["Env"] or []
-    return dict(line.split("=", 1) for line in environment if "=" in line).get(name, "")
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except APIError as error:
+            raise DiscoveryError(f"{self._endpoint} answered {error.status_code}: {error.explanation}") from error

@@ -4,12 +4,11 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator
-from typing import Any
 
 from balancer.backend import BackendSpec
 from discovery.blocking import Blocking
 from discovery.contract import Answer, Discovery, DiscoveryError
-from discovery.daemon.events import SETTLE, Changes
+from discovery.daemon.events import SETTLE, Changes, keep_alive
 from discovery.daemon.validated import validated
 from discovery.docker.client import Client
 from discovery.docker.containers import Container, backends_of
@@ -42,21 +41,16 @@ class Docker(Discovery):
 
     async def fetch(self) -> Answer:
         """The backends of all containers that serve. Raises DiscoveryError."""
-        options, client = self._chosen, self._client
-        if client is None:
-            client = self._client = Client(self._endpoint, self._context(), self._seconds(), self._hosts)
         try:
-            arguments = options.docker_container_label, options.docker_container_host_env_var
-            found = await self._blocking.call(client.containers, *arguments)
+            if self._client is None:
+                self._client = Client(self._endpoint, self._context(), self._seconds())
+            specs = await self._ask(self._client)
         except BaseException as error:
             await self.close()
             if isinstance(error, Exception) and not isinstance(error, DiscoveryError):
                 raise self._endpoint.failure(error) from error
             raise
         self._answered.set()
-        specs: list[BackendSpec] = []
-        async for entry, host in sliced(found):
-            specs += self._backends(entry, host)
         return specs
 
     def watch(self) -> AsyncGenerator[None, None]:
@@ -79,19 +73,45 @@ class Docker(Discovery):
         ):
             if response.status != 200:
                 raise DiscoveryError(f"{self._endpoint}: events answered {response.status}")
+            keep_alive(response)
             self._changes.now()
             async for _ in response.content.iter_any():
                 self._changes.now()
                 self._changes.later(SETTLE)
 
-    def _backends(self, entry: Any, host: str) -> list[BackendSpec]:
-        name = "a container"
+    async def _ask(self, client: Client) -> list[BackendSpec]:
+        entries = await self._blocking.call(client.containers, self._chosen.docker_container_label)
+        variable = self._chosen.docker_container_host_env_var
+        specs: list[BackendSpec] = []
+        hosts: dict[str, str] = {}
+        new: list[Container] = []
+        async for entry in sliced(entries):
+            try:
+                container = validated(Container, entry)
+            except ValueError as error:
+                self.skipped.add(f"a container: {error}")
+                continue
+            host = self._hosts.get(container.id) if variable else ""
+            if host is None:
+                new.append(container)
+            else:
+                hosts[container.id] = host
+                specs += self._backends(container, host)
+        if new:
+            # An environment never changes. What is learned of it too late for this fetch, the next one knows.
+            await self._blocking.call(client.environments, variable, [one.id for one in new], self._hosts)
+        for container in new:
+            if (host := self._hosts.get(container.id)) is not None:
+                hosts[container.id] = host
+                specs += self._backends(container, host)
+        self._hosts = hosts
+        return specs
+
+    def _backends(self, container: Container, host: str) -> list[BackendSpec]:
         try:
-            container = validated(Container, entry)
-            name = f"container {container.name}"
             return backends_of(container, self._chosen, host)
         except ValueError as error:
-            self.skipped.add(f"{name}: {error}")
+            self.skipped.add(f"container {container.name}: {error}")
             return []
 
     def _context(self) -> ssl.SSLContext | None:
