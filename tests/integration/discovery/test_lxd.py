@@ -149,6 +149,21 @@ async def test_without_trust_the_failure_says_what_is_missing(lxd: Lxd, tmp_path
             await _fetch(lxd.https_endpoint, **keys)
 
 
+async def test_trust_that_was_taken_back_is_asked_for_again(lxd: Lxd, tmp_path: Path) -> None:
+    options = LxdOptions(
+        lxd_server_address=lxd.https_endpoint, lxd_container_port=80, lxd_config_directory=str(tmp_path), **REMOTE
+    )
+    discovery = Kind(options)
+    with lxd.network():
+        assert await discovery.fetch() == []
+        (trusted,) = json.loads(lxd.lxc("config", "trust", "list", "--format=json"))
+        lxd.lxc("config", "trust", "remove", trusted["fingerprint"])
+        with pytest.raises(DiscoveryError, match="answered 403: not authorized"):
+            await discovery.fetch()
+        assert await discovery.fetch() == []
+    await discovery.close()
+
+
 @asynccontextmanager
 async def _outliving(lxd: Lxd, name: str) -> AsyncIterator[Identity]:
     """A backend that outlasts the server: it has the address of a container, and its port, on the host's side."""
