@@ -25,6 +25,7 @@ import struct
 from array import array
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from balancer import REFUSED, RX, TOTAL, TX, Backend
@@ -59,17 +60,25 @@ class Connection:
         listener: who accepted it.
         fd: the client's socket, owned by the connection from here on.
         host: the client's IP address, "" for a UNIX socket.
+
+    Attributes:
+        begun, answered: `time.monotonic()` when it was accepted, and when its backend had answered (0.0 = none did).
+        sent, received: bytes to and from the backend; set at the end, for `Listener.on_end`.
     """
 
     __slots__ = (
         "active",
+        "answered",
         "backend",
+        "begun",
         "client",
         "client_fd",
         "closed",
         "dials",
         "host",
         "listener",
+        "received",
+        "sent",
         "slot",
         "sockaddr",
         "tried",
@@ -93,6 +102,9 @@ class Connection:
         self.up: Half | None = None
         self.slot: Slot | None = None
         self.closed = False
+        self.begun = monotonic()
+        self.answered = 0.0
+        self.sent = self.received = 0
 
     @property
     def pipes(self) -> PipePool:
@@ -154,6 +166,7 @@ class Connection:
         up.opposite = down = Half(self, upstream, self.client, row + RX)
         down.opposite = up
         self.active = now = self.wheel.now
+        self.answered = monotonic()
         listener = self.listener
         listener.reactor.handlers[upstream.fileno()] = down.ready
         listener.reactor.add(self.client_fd, up.ready)
@@ -232,6 +245,7 @@ class Connection:
         up = self.up
         if up is not None:
             down = up.opposite
+            self.sent, self.received = up.moved, down.moved
             up.release()
             down.release()
             # They know each other: take the ring apart, so that counting references frees it now.

@@ -35,6 +35,9 @@ QUIET = 5.0
 BURST = 64
 """Clients accepted in one piece of work at most."""
 
+OnEnd = Callable[[Connection, Reason], None]
+"""Told of every connection that has ended. Runs in the data plane: it must be quick, and not raise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -60,6 +63,10 @@ class Listener:
         pool: picks the backends.
         counters: where the server gets its row: ACTIVE connections and TOTAL accepted.
         next_address: told that a backend did not answer at a sockaddr; True when it has another one now.
+
+    Attributes:
+        on_end: who is told of each connection's end; may be set at any time.
+        refusals: clients that got nothing, by cause: access, limit, "no backend", "connect failed".
     """
 
     def __init__(
@@ -87,6 +94,7 @@ class Listener:
         self.family = int(sock.family)
         self.connections: set[Connection] = set()
         self.refusals: Counter[str] = Counter()
+        self.on_end: tuple[OnEnd, ...] = ()
         self._socket = sock
         self._accept = sock._accept  # type: ignore[attr-defined]  # the C-level accept: (fd, address), no socket object
         self._quiet_until: dict[str, float] = {}
@@ -178,6 +186,8 @@ class Listener:
         """A connection has closed and given back everything."""
         self.connections.discard(connection)
         self.values[self.row + ACTIVE] -= 1
+        for told in self.on_end:
+            told(connection, reason)
 
     # the end
 

@@ -62,7 +62,19 @@ class Half:
         cell: index in the counters' array that counts the delivered bytes.
     """
 
-    __slots__ = ("cell", "connection", "opposite", "pipe", "piped", "rest", "sink", "source", "state", "values")
+    __slots__ = (
+        "cell",
+        "connection",
+        "moved",
+        "opposite",
+        "pipe",
+        "piped",
+        "rest",
+        "sink",
+        "source",
+        "state",
+        "values",
+    )
 
     opposite: Half
 
@@ -73,6 +85,7 @@ class Half:
         self.cell = cell
         self.values = connection.values
         self.state = 0
+        self.moved = 0  # bytes delivered by this half alone
         self.rest: bytes | memoryview = b""  # read, not yet written
         self.pipe: Pipe | None = None
         self.piped = 0  # bytes in the pipe
@@ -107,6 +120,7 @@ class Half:
             connection.reset()
             return
         self.values[self.cell] += sent
+        self.moved += sent
         if sent != len(data) or sent == BUFFER:
             self.state |= LAST if events & ENDING else 0
             self._after(data, sent)
@@ -153,6 +167,7 @@ class Half:
                 self.connection.reset()
                 return
             self.values[self.cell] += sent
+            self.moved += sent
             self.rest = self.rest[sent:]
             if self.rest:
                 self._stall()
@@ -180,6 +195,7 @@ class Half:
                 self.connection.reset()
                 return
             self.values[self.cell] += sent
+            self.moved += sent
             if sent != len(data) or sent == BUFFER:
                 self._after(data, sent)
                 return
@@ -243,6 +259,7 @@ class Half:
                 sent = os.splice(outlet, sink, self.piped, flags=SPLICE)
                 self.piped -= sent
                 self.values[self.cell] += sent
+                self.moved += sent
         except BlockingIOError:
             self._stall()
             return False
