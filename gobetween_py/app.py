@@ -21,6 +21,7 @@ from gobetween_py import log as logs
 from gobetween_py.bind import BindError
 from gobetween_py.config import Config
 from gobetween_py.proxy.reactor import Reactor
+from gobetween_py.reload import Outcome, Status
 from gobetween_py.server import Server
 
 log = logging.getLogger("pygobetween")
@@ -54,6 +55,7 @@ class App:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.servers: dict[str, Server] = {}
+        self.reloads = Status()
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
 
@@ -87,6 +89,48 @@ class App:
                 running.stop_accepting()
             await asyncio.gather(*(running.stop() for running in self.servers.values()))
             reactor.close()
+
+    # Changes of the config while it runs: one at a time, each checked whole before anything is touched.
+
+    async def reload(self, cause: str) -> Outcome:
+        """Read the config's source again and apply what differs. What is wrong with it is in the outcome and the log."""
+        raise NotImplementedError
+
+    async def apply(self, config: Config) -> None:
+        """Make a config the running one: what differs is changed, in place where possible.
+
+        Raises:
+            ConfigErrors, BindError, OSError: nothing was changed.
+        """
+        raise NotImplementedError
+
+    async def add(self, name: str, data: object) -> None:
+        """Start one more server.
+
+        Args:
+            data: the table of `[servers.NAME]` as plain data; [defaults] fill in what it does not say.
+
+        Raises:
+            NameTakenError, ConfigErrors, BindError: nothing was changed. An address that another server has is a
+                BindError too.
+        """
+        raise NotImplementedError
+
+    async def change(self, name: str, data: object) -> None:
+        """Give a server another table, whole: in place, connections and counters are kept.
+
+        Raises:
+            UnknownServerError, ConfigErrors, BindError: nothing was changed.
+        """
+        raise NotImplementedError
+
+    async def remove(self, name: str) -> None:
+        """Stop a server: it is gone at once from `servers`; its connections may end within its shutdown_timeout.
+
+        Raises:
+            UnknownServerError: nothing was changed.
+        """
+        raise NotImplementedError
 
     def _on_signal(self, signum: int) -> None:
         if self._stop.is_set():
