@@ -49,6 +49,7 @@ class Backend:
         row: offset of its counters; ACTIVE, the first column, is at `row` itself.
         live: the verdict of the health checks.
         discovered: named by the last answer of discovery.
+        held: taken out by hand.
         full: ACTIVE has reached max_connections.
         share: above 0, at most 1: how much of its usual part it gets, less than 1 while it starts slowly.
         family: of `sockaddr`, as in the socket module.
@@ -61,6 +62,7 @@ class Backend:
         "discovered",
         "family",
         "full",
+        "held",
         "ignored",
         "limit",
         "live",
@@ -75,15 +77,20 @@ class Backend:
         "tx_seen",
     )
 
-    def __init__(self, spec: BackendSpec, row: int, *, live: bool = True) -> None:
+    def __init__(
+        self, spec: BackendSpec, row: int, *, live: bool = True, location: tuple[int, Any] | None = None
+    ) -> None:
         self.row = row
         self.live = live
         self.discovered = True
         self.full = False
+        self.held = False
         self.share = 1.0
         self.ignored = False  # for a negative weight or priority
-        self.family = 0
+        self.family: int = 0
         self.sockaddr: Any | None = None
+        if location is not None:
+            self.family, self.sockaddr = location
         self.rx_second = self.tx_second = 0
         self.rx_seen = self.tx_seen = 0  # the byte counters at the last tick
         self.moved: Callable[[Backend], None] | None = None  # the algorithm that wants to hear of a changed ACTIVE
@@ -127,6 +134,7 @@ class Backend:
         states = {
             "dead": not self.live,
             "gone": not self.discovered,
+            "held": self.held,
             "unresolved": self.sockaddr is None,
             "full": self.full,
         }

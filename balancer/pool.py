@@ -1,11 +1,11 @@
 """The backends of one server, and the pick among them."""
 
 import logging
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from balancer.algorithm import Algorithm
 from balancer.backend import Backend, BackendSpec
@@ -13,6 +13,17 @@ from balancer.counters import RX, TX, Counters
 from balancer.registry import load
 
 log = logging.getLogger("pygobetween.balancer")
+
+Item = TypeVar("Item")
+Location = tuple[int, Any]
+"""(address family, sockaddr) as in the socket module."""
+
+AT_ONCE = 250
+"""Backends that an update looks at between two yields: about a millisecond."""
+
+
+def _nowhere(host: str, port: int) -> None:
+    """For pools whose backends are all resolved by `set_resolved`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +51,38 @@ class Pool:
         priority_tiers: priorities count for any algorithm; without it they do for those that ask for it themselves
             (weight).
         initially_live: the verdict on a new backend until health checks give theirs.
+        locate: (family, sockaddr) of a host and port that need no look-up, else None; must not take long.
+
+    Attributes:
+        retired_rx, retired_tx: bytes from and to backends that are listed no more: what the pool has moved is this and
+            the sum over `backends`.
 
     Raises:
         UnknownAlgorithmError: the registry does not know the algorithm.
     """
 
     def __init__(
-        self, algorithm: str, counters: Counters, *, priority_tiers: bool = False, initially_live: bool = True
+        self,
+        algorithm: str,
+        counters: Counters,
+        *,
+        priority_tiers: bool = False,
+        initially_live: bool = True,
+        locate: Callable[[str, int], Location | None] = _nowhere,
     ) -> None:
         self._algorithm = load(algorithm)
         self._counters = counters
         self._values = counters.values
         self._tiered = priority_tiers or self._algorithm.tiered
         self._initially_live = initially_live
+        self._locate = locate
         self._known: dict[tuple[str, int], Backend] = {}
         self._listed: tuple[Backend, ...] | None = ()
         self._tiers: dict[int, Algorithm] = {}
         self._choose: Callable[[str], Backend] = _nobody
         self._stale = False
         self._panic = False
+        self.retired_rx = self.retired_tx = 0
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -114,46 +138,66 @@ class Pool:
     # The control plane's side.
 
     def update(self, specs: Iterable[BackendSpec]) -> Change:
+        """What `updating` does, at once: some 20 ms for 10,000 new backends."""
+        steps = self.updating(specs)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                change: Change = end.value
+                return change
+
+    def updating(self, specs: Iterable[BackendSpec], at_once: int = AT_ONCE) -> Generator[None, None, Change]:
         """The answer of discovery is now this. Of duplicates (same host and port) the first counts.
 
         Known backends keep their counters and health. One that is gone takes no new connections and stays listed
         until its last one ends; one that comes back before that is the same object.
+
+        It yields after every `at_once` backends, about every millisecond, for other work to be done in between, except
+        for another update. New backends are listed one by one, but picks go over from the older answer to this one in
+        a single step.
         """
         wanted: dict[tuple[str, int], BackendSpec] = {}
-        duplicates = [spec for spec in specs if wanted.setdefault((spec.host, spec.port), spec) is not spec]
+        duplicates: list[BackendSpec] = []
+        for some in _batches(specs, at_once):
+            duplicates += [spec for spec in some if wanted.setdefault((spec.host, spec.port), spec) is not spec]
+            yield
         if duplicates:
             log.warning("ignoring %d duplicate backends, the first is %s", len(duplicates), duplicates[0].address)
+        added: list[Backend] = []
+        updated: list[Backend] = []
+        for some in _batches(wanted.values(), at_once):
+            for spec in some:
+                self._describe(spec, added, updated)
+            yield
+        _warn_of_ignored([backend for backend in (*added, *updated) if backend.ignored])
+        _ = self.backends  # sorts them
+        yield
         removed = tuple(b for key, b in self._known.items() if b.discovered and key not in wanted)
-        added, updated = [], []
-        for key, spec in wanted.items():
-            backend = self._known.get(key)
-            if backend is None:
-                backend = self._known[key] = Backend(spec, self._counters.allocate(), live=self._initially_live)
-                added.append(backend)
-            else:
-                if not backend.discovered:
-                    backend.discovered = True
-                    added.append(backend)
-                elif backend.spec is spec or backend.spec == spec:
-                    continue
-                else:
-                    updated.append(backend)
-                backend.describe(spec)
         for backend in removed:
             backend.discovered = False
-            if not self._values[backend.row]:
-                self._forget(backend)
-        change = Change(tuple(added), removed, tuple(updated))
-        if change:
-            self._listed = None
-            self._stale = True
-            self._inspect((*added, *updated))
-        return change
+        self._stale = self._stale or bool(added or removed or updated)
+        yield
+        if self._stale:
+            self._rebuild()
+        for gone in _batches(removed, at_once):
+            yield
+            for backend in gone:
+                # It may be forgotten already: its last connection has ended meanwhile.
+                if self._known.get(backend.key) is backend and not self._values[backend.row]:
+                    self._forget(backend)
+        return Change(tuple(added), removed, tuple(updated))
 
     def set_live(self, backend: Backend, live: bool) -> None:
         """The verdict of the health checks."""
         if backend.live != live:
             backend.live = live
+            self._stale = True
+
+    def set_held(self, backend: Backend, held: bool) -> None:
+        """Whether somebody took the backend out by hand: it gets no new connections, whatever else is true of it."""
+        if backend.held != held:
+            backend.held = held
             self._stale = True
 
     def set_share(self, backend: Backend, share: float) -> None:
@@ -219,31 +263,44 @@ class Pool:
 
     def _forget(self, backend: Backend) -> None:
         del self._known[backend.key]
+        self.retired_rx += self._values[backend.row + RX]
+        self.retired_tx += self._values[backend.row + TX]
         self._counters.free(backend.row)
         self._listed = None
 
-    def _inspect(self, changed: Iterable[Backend]) -> None:
-        """Look at new specs: a changed limit may make a backend full, a negative number takes it out."""
-        ignored = []
-        for backend in changed:
-            backend.full = self._values[backend.row] >= backend.limit
-            spec = backend.spec  # RFC 2782 knows no negative numbers
-            backend.ignored = (self._algorithm.weighted and spec.weight < 0) or (self._tiered and spec.priority < 0)
-            if backend.ignored:
-                ignored.append(backend)
-        if ignored:
-            log.warning(
-                "ignoring %d backends with a negative weight or priority, the first is %s",
-                len(ignored),
-                ignored[0].address,
+    def _describe(self, spec: BackendSpec, added: list[Backend], updated: list[Backend]) -> None:
+        """Make a backend of the spec, or tell the known one of it."""
+        backend = self._known.get((spec.host, spec.port))
+        if backend is None:
+            backend = self._known[spec.host, spec.port] = Backend(
+                spec, self._counters.allocate(), live=self._initially_live, location=self._locate(spec.host, spec.port)
             )
+            self._listed = None
+            added.append(backend)
+        elif not backend.discovered:
+            backend.discovered = True
+            added.append(backend)
+        elif backend.spec is spec or backend.spec == spec:
+            return
+        else:
+            updated.append(backend)
+        backend.describe(spec)
+        # RFC 2782 knows no negative numbers.
+        backend.ignored = (self._algorithm.weighted and spec.weight < 0) or (self._tiered and spec.priority < 0)
+        full = self._values[backend.row] >= backend.limit
+        if full != backend.full:
+            self._set_full(backend, full)
+            if backend.moved is not None:
+                backend.moved(backend)
 
     def _rebuild(self) -> None:
         """Give each tier's algorithm its pickable backends. The algorithm of a tier that goes on stays the same."""
         self._stale = False
         panic = self._panic
         pickable = [
-            b for b in self.backends if (b.live or panic) and b.discovered and not b.ignored and b.sockaddr is not None
+            b
+            for b in self.backends
+            if (b.live or panic) and b.discovered and not (b.held or b.ignored) and b.sockaddr is not None
         ]
         members: dict[int, list[Backend]] = {}
         if self._tiered:
@@ -263,6 +320,19 @@ class Pool:
                 for backend in tier.backends:
                     backend.moved = tier.moved
         self._choose = next((tier.choose for tier in self._tiers.values()), _nobody)
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _warn_of_ignored(ignored: Sequence[Backend]) -> None:
+    if ignored:
+        log.warning(
+            "ignoring %d backends with a negative weight or priority, the first is %s", len(ignored), ignored[0].address
+        )
 
 
 _NOBODY = Backend(BackendSpec("nobody", 0), row=0)

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from balancer import ACTIVE, RX, TOTAL, Backend, BackendSpec, Change, Counters, Pool, UnknownAlgorithmError
+from balancer import ACTIVE, RX, TOTAL, TX, Backend, BackendSpec, Change, Counters, Pool, UnknownAlgorithmError
 from tests.balancer.pools import CLIENT, fill, named, pick, picks, ready, resolve, set_specs, specs
 
 
@@ -202,3 +202,35 @@ def test_pools_share_counters_but_no_rows() -> None:
             backends.append(backend)
     one.acquire(CLIENT)
     assert [counters.values[backend.row + ACTIVE] for backend in backends] == [1, 0]
+
+
+def test_what_a_backend_has_moved_is_kept_when_it_is_listed_no_more() -> None:
+    """So that a server's totals never go back."""
+    counters = Counters()
+    pool = Pool("weight", counters)
+    (backend,) = pool.update(specs(1)).added
+    resolve(pool, backend)
+    assert pool.acquire(CLIENT) is backend
+    pool.update([])
+    counters.values[backend.row + RX], counters.values[backend.row + TX] = 70, 7
+    assert (pool.retired_rx, pool.retired_tx) == (0, 0)
+    pool.release(backend)
+    assert (pool.retired_rx, pool.retired_tx) == (70, 7)
+    pool.update(specs(1))
+    pool.update([])
+    assert (pool.retired_rx, pool.retired_tx) == (70, 7)
+
+
+def test_a_backend_taken_out_by_hand_gets_nothing_not_even_in_a_panic() -> None:
+    pool = ready("roundrobin", specs(2))
+    first, second = pool.backends
+    pool.set_held(first, True)
+    assert picks(pool, 10) == {second.address: 10}
+    assert "held" in repr(first)
+    pool.set_live(second, False)
+    pool.set_panic(True)
+    assert picks(pool, 10) == {second.address: 10}
+    pool.set_panic(False)
+    assert pick(pool) is None
+    pool.set_held(first, False)
+    assert picks(pool, 10) == {first.address: 10}
