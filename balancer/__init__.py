@@ -9,8 +9,9 @@ in `Counters`, a row per backend. Nothing here does I/O, reads a clock or knows 
 from balancer.algorithm import Algorithm
 from balancer.backend import Backend, BackendSpec
 from balancer.counters import ACTIVE, COLUMNS, REFUSED, RX, TOTAL, TX, Counters
-from balancer.pool import Change, Pool
+from balancer.pool import Pool
 from balancer.registry import UnknownAlgorithmError, load, names
+from balancer.roster import Change
 
 __all__ = [
     "ACTIVE",

@@ -77,9 +77,7 @@ class Backend:
         "tx_seen",
     )
 
-    def __init__(
-        self, spec: BackendSpec, row: int, *, live: bool = True, location: tuple[int, Any] | None = None
-    ) -> None:
+    def __init__(self, spec: BackendSpec, row: int, *, live: bool = True) -> None:
         self.row = row
         self.live = live
         self.discovered = True
@@ -87,10 +85,8 @@ class Backend:
         self.held = False
         self.share = 1.0
         self.ignored = False  # for a negative weight or priority
-        self.family: int = 0
+        self.family = 0
         self.sockaddr: Any | None = None
-        if location is not None:
-            self.family, self.sockaddr = location
         self.rx_second = self.tx_second = 0
         self.rx_seen = self.tx_seen = 0  # the byte counters at the last tick
         self.moved: Callable[[Backend], None] | None = None  # the algorithm that wants to hear of a changed ACTIVE

@@ -1,41 +1,14 @@
 """The backends of one server, and the pick among them."""
 
-import logging
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
-from operator import attrgetter
-from typing import Any, TypeVar
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from itertools import chain
+from typing import Any
 
 from balancer.algorithm import Algorithm
 from balancer.backend import Backend, BackendSpec
 from balancer.counters import RX, TX, Counters
 from balancer.registry import load
-
-log = logging.getLogger("pygobetween.balancer")
-
-Item = TypeVar("Item")
-Location = tuple[int, Any]
-"""(address family, sockaddr) as in the socket module."""
-
-AT_ONCE = 250
-"""Backends that an update looks at between two yields: about a millisecond."""
-
-
-def _nowhere(host: str, port: int) -> None:
-    """For pools whose backends are all resolved by `set_resolved`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What an update did: `added` are new or back, `removed` no longer discovered, `updated` described differently."""
-
-    added: tuple[Backend, ...] = ()
-    removed: tuple[Backend, ...] = ()
-    updated: tuple[Backend, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.updated)
+from balancer.roster import Change, Locate, Roster, batches
 
 
 class Pool:
@@ -51,7 +24,7 @@ class Pool:
         priority_tiers: priorities count for any algorithm; without it they do for those that ask for it themselves
             (weight).
         initially_live: the verdict on a new backend until health checks give theirs.
-        locate: (family, sockaddr) of a host and port that need no look-up, else None; must not take long.
+        locate: the address of a new backend that needs no look-up. Others wait for `set_resolved`.
 
     Attributes:
         retired_rx, retired_tx: bytes from and to backends that are listed no more: what the pool has moved is this and
@@ -68,16 +41,12 @@ class Pool:
         *,
         priority_tiers: bool = False,
         initially_live: bool = True,
-        locate: Callable[[str, int], Location | None] = _nowhere,
+        locate: Locate = lambda host, port: None,
     ) -> None:
         self._algorithm = load(algorithm)
-        self._counters = counters
         self._values = counters.values
         self._tiered = priority_tiers or self._algorithm.tiered
-        self._initially_live = initially_live
-        self._locate = locate
-        self._known: dict[tuple[str, int], Backend] = {}
-        self._listed: tuple[Backend, ...] | None = ()
+        self._roster = Roster(counters, locate, live=initially_live)
         self._tiers: dict[int, Algorithm] = {}
         self._choose: Callable[[str], Backend] = _nobody
         self._stale = False
@@ -87,9 +56,7 @@ class Pool:
     @property
     def backends(self) -> tuple[Backend, ...]:
         """All that are listed, sorted by address: the discovered ones, and gone ones with open connections."""
-        if self._listed is None:
-            self._listed = tuple(sorted(self._known.values(), key=attrgetter("address")))
-        return self._listed
+        return self._roster.backends
 
     # The data plane's side: once per connection, so written for speed. ACTIVE is column 0 of a row.
 
@@ -147,46 +114,27 @@ class Pool:
                 change: Change = end.value
                 return change
 
-    def updating(self, specs: Iterable[BackendSpec], at_once: int = AT_ONCE) -> Generator[None, None, Change]:
+    def updating(self, specs: Iterable[BackendSpec]) -> Generator[None, None, Change]:
         """The answer of discovery is now this. Of duplicates (same host and port) the first counts.
 
         Known backends keep their counters and health. One that is gone takes no new connections and stays listed
         until its last one ends; one that comes back before that is the same object.
 
-        It yields after every `at_once` backends, about every millisecond, for other work to be done in between, except
-        for another update. New backends are listed one by one, but picks go over from the older answer to this one in
-        a single step.
+        It yields about every millisecond, for other work to be done in between, except for another update. New
+        backends are listed little by little, but picks go over from the older answer to this one in a single step.
         """
-        wanted: dict[tuple[str, int], BackendSpec] = {}
-        duplicates: list[BackendSpec] = []
-        for some in _batches(specs, at_once):
-            duplicates += [spec for spec in some if wanted.setdefault((spec.host, spec.port), spec) is not spec]
+        change = yield from self._roster.describe(specs, self._inspect)
+        if change:
+            self._stale = True
             yield
-        if duplicates:
-            log.warning("ignoring %d duplicate backends, the first is %s", len(duplicates), duplicates[0].address)
-        added: list[Backend] = []
-        updated: list[Backend] = []
-        for some in _batches(wanted.values(), at_once):
-            for spec in some:
-                self._describe(spec, added, updated)
-            yield
-        _warn_of_ignored([backend for backend in (*added, *updated) if backend.ignored])
-        _ = self.backends  # sorts them
-        yield
-        removed = tuple(b for key, b in self._known.items() if b.discovered and key not in wanted)
-        for backend in removed:
-            backend.discovered = False
-        self._stale = self._stale or bool(added or removed or updated)
-        yield
         if self._stale:
             self._rebuild()
-        for gone in _batches(removed, at_once):
+        for gone in batches(change.removed):
             yield
             for backend in gone:
-                # It may be forgotten already: its last connection has ended meanwhile.
-                if self._known.get(backend.key) is backend and not self._values[backend.row]:
+                if not self._values[backend.row]:
                     self._forget(backend)
-        return Change(tuple(added), removed, tuple(updated))
+        return change
 
     def set_live(self, backend: Backend, live: bool) -> None:
         """The verdict of the health checks."""
@@ -222,7 +170,7 @@ class Pool:
     def tick(self, seconds: float) -> None:
         """Take the rates of bytes from the counters; `seconds` is the time since the last tick, more than 0."""
         values = self._values
-        for backend in self._known.values():
+        for backend in self._roster:
             rx, tx = values[backend.row + RX], values[backend.row + TX]
             backend.rx_second = round((rx - backend.rx_seen) / seconds)
             backend.tx_second = round((tx - backend.tx_seen) / seconds)
@@ -262,30 +210,14 @@ class Pool:
             tier.full_changed()
 
     def _forget(self, backend: Backend) -> None:
-        del self._known[backend.key]
-        self.retired_rx += self._values[backend.row + RX]
-        self.retired_tx += self._values[backend.row + TX]
-        self._counters.free(backend.row)
-        self._listed = None
+        """Take off who is gone for good; nothing when that was done already."""
+        if self._roster.remove(backend):
+            self.retired_rx += self._values[backend.row + RX]
+            self.retired_tx += self._values[backend.row + TX]
 
-    def _describe(self, spec: BackendSpec, added: list[Backend], updated: list[Backend]) -> None:
-        """Make a backend of the spec, or tell the known one of it."""
-        backend = self._known.get((spec.host, spec.port))
-        if backend is None:
-            backend = self._known[spec.host, spec.port] = Backend(
-                spec, self._counters.allocate(), live=self._initially_live, location=self._locate(spec.host, spec.port)
-            )
-            self._listed = None
-            added.append(backend)
-        elif not backend.discovered:
-            backend.discovered = True
-            added.append(backend)
-        elif backend.spec is spec or backend.spec == spec:
-            return
-        else:
-            updated.append(backend)
-        backend.describe(spec)
-        # RFC 2782 knows no negative numbers.
+    def _inspect(self, backend: Backend) -> None:
+        """Look at a new spec: a changed limit may make a backend full, a negative number takes it out."""
+        spec = backend.spec  # RFC 2782 knows no negative numbers
         backend.ignored = (self._algorithm.weighted and spec.weight < 0) or (self._tiered and spec.priority < 0)
         full = self._values[backend.row] >= backend.limit
         if full != backend.full:
@@ -320,19 +252,6 @@ class Pool:
                 for backend in tier.backends:
                     backend.moved = tier.moved
         self._choose = next((tier.choose for tier in self._tiers.values()), _nobody)
-
-
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
-
-
-def _warn_of_ignored(ignored: Sequence[Backend]) -> None:
-    if ignored:
-        log.warning(
-            "ignoring %d backends with a negative weight or priority, the first is %s", len(ignored), ignored[0].address
-        )
 
 
 _NOBODY = Backend(BackendSpec("nobody", 0), row=0)
