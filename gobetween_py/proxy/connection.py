@@ -63,7 +63,6 @@ class Connection:
 
     Attributes:
         begun, answered: `time.monotonic()` when it was accepted, and when its backend had answered (0.0 = none did).
-        sent, received: bytes to and from the backend; set at the end, for `Listener.on_end`.
     """
 
     __slots__ = (
@@ -77,8 +76,6 @@ class Connection:
         "dials",
         "host",
         "listener",
-        "received",
-        "sent",
         "slot",
         "sockaddr",
         "tried",
@@ -104,12 +101,26 @@ class Connection:
         self.closed = False
         self.begun = monotonic()
         self.answered = 0.0
-        self.sent = self.received = 0
 
     @property
     def pipes(self) -> PipePool:
         """The reactor's pipes."""
         return self.listener.reactor.pipes
+
+    @property
+    def sent(self) -> int:
+        """Bytes delivered to the backend so far; all of them to `Listener.on_end`."""
+        return self.up.moved if self.up else 0
+
+    @property
+    def received(self) -> int:
+        """Bytes delivered from the backend so far; all of them to `Listener.on_end`."""
+        return self.up.opposite.moved if self.up else 0
+
+    @property
+    def attempts(self) -> int:
+        """Different backends tried so far."""
+        return len(self.tried) + (self.backend is not None)
 
     @property
     def ready(self) -> deque[Callable[[], None]]:
@@ -221,13 +232,13 @@ class Connection:
 
     # the end
 
-    def reset(self) -> None:
-        """One side failed: reset the other, so that it does not take a torn stream for a whole one."""
+    def reset(self, broken: CSocket) -> None:
+        """One side's socket is broken: reset the other, so that it does not take a torn stream for a whole one."""
         if not self.closed:
             self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             if self.upstream is not None:
                 self.upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            self.close(Reason.RESET)
+            self.close(Reason.CLIENT_RESET if broken is self.client else Reason.BACKEND_RESET)
 
     def abort(self) -> None:
         """A defect was met while handling an event."""
@@ -245,12 +256,9 @@ class Connection:
         up = self.up
         if up is not None:
             down = up.opposite
-            self.sent, self.received = up.moved, down.moved
             up.release()
             down.release()
-            # They know each other: take the ring apart, so that counting references frees it now.
-            self.up = None
-            del up.opposite, down.opposite, handlers[self.client_fd]
+            del handlers[self.client_fd]
         self.client.close()
         upstream = self.upstream
         if upstream is not None:
@@ -259,3 +267,7 @@ class Connection:
         if self.backend is not None:
             listener.release(self.backend)
         listener.ended(self, reason)
+        if up is not None:
+            # They know each other: take the ring apart, so that counting references frees it now.
+            self.up = None
+            del up.opposite, down.opposite

@@ -66,7 +66,7 @@ class Listener:
 
     Attributes:
         on_end: who is told of each connection's end; may be set at any time.
-        refusals: clients that got nothing, by cause: access, limit, "no backend", "connect failed".
+        refusals: clients that got nothing, by cause: access, limit, no_backend, connect_failed.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class Listener:
     def unserved(self, reason: Reason) -> None:
         """A client gets no backend."""
         self.refusals[reason.value] += 1
-        self._log_rarely(reason.value, f"client refused: {reason.value}")
+        self._log_rarely(reason.value, f"client refused: {reason}")
 
     def ended(self, connection: Connection, reason: Reason) -> None:
         """A connection has closed and given back everything."""

@@ -4,19 +4,26 @@ from enum import Enum
 
 
 class Reason(Enum):
-    """As the log and the refusal counters name it."""
+    """As the access log, the metrics and the counters of refusals name it."""
 
-    DONE = "done"  # both sides ended in order
-    RESET = "reset"  # one side reset it
-    CLIENT_IDLE = "client idle timeout"
-    BACKEND_IDLE = "backend idle timeout"
-    NO_BACKEND = "no backend"  # none was pickable
-    CONNECT = "connect failed"  # no backend that was tried answered
-    RESOURCES = "out of resources"  # no fd for the backend's socket
+    CLIENT = "client"  # both sides ended in order, the client first
+    BACKEND = "backend"  # both sides ended in order, the backend first
+    CLIENT_RESET = "client_reset"  # the client reset it, or vanished
+    BACKEND_RESET = "backend_reset"
+    CLIENT_IDLE = "client_idle"
+    BACKEND_IDLE = "backend_idle"
+    ACCESS = "access"  # the access rules deny this client
+    LIMIT = "limit"  # max_connections
+    NO_BACKEND = "no_backend"  # none was pickable
+    CONNECT = "connect_failed"  # no backend that was tried answered
+    RESOURCES = "out_of_resources"  # no fd for the backend's socket
+    DRAIN = "drain"  # drained, and the time given for it is over
     SHUTDOWN = "shutdown"
     DEFECT = "defect"
 
+    def __str__(self) -> str:
+        return self.value.replace("_", " ")
 
-DONE = (
-    Reason.DONE
-)  # what nearly every connection ends with: looking a member up in its class takes 0.1 µs in Python 3.11
+
+# What nearly every connection ends with: looking a member up in its class takes 0.1 µs in Python 3.11.
+CLIENT, BACKEND = Reason.CLIENT, Reason.BACKEND

@@ -23,7 +23,7 @@ import select
 import socket
 from typing import TYPE_CHECKING
 
-from gobetween_py.proxy.reason import DONE
+from gobetween_py.proxy.reason import BACKEND, CLIENT
 
 if TYPE_CHECKING:
     from gobetween_py.proxy.connection import Connection, CSocket
@@ -107,7 +107,7 @@ class Half:
         except BlockingIOError:
             return
         except OSError:
-            connection.reset()
+            connection.reset(self.source)
             return
         if not data:
             self._end()
@@ -117,7 +117,7 @@ class Half:
         except BlockingIOError:
             sent = 0
         except OSError:
-            connection.reset()
+            connection.reset(self.sink)
             return
         self.values[self.cell] += sent
         self.moved += sent
@@ -136,7 +136,7 @@ class Half:
         if events & ENDING:
             self.state |= LAST
             if events & ERROR and self.state & (FINISHED | STALLED):
-                self.connection.reset()
+                self.connection.reset(self.source)
                 return
         if events & READABLE and not self.connection.closed:
             self.read_on()
@@ -164,7 +164,7 @@ class Half:
             except BlockingIOError:
                 sent = 0
             except OSError:
-                self.connection.reset()
+                self.connection.reset(self.sink)
                 return
             self.values[self.cell] += sent
             self.moved += sent
@@ -182,7 +182,7 @@ class Half:
             except BlockingIOError:
                 return
             except OSError:
-                self.connection.reset()
+                self.connection.reset(self.source)
                 return
             if not data:
                 self._end()
@@ -192,7 +192,7 @@ class Half:
             except BlockingIOError:
                 sent = 0
             except OSError:
-                self.connection.reset()
+                self.connection.reset(self.sink)
                 return
             self.values[self.cell] += sent
             self.moved += sent
@@ -239,7 +239,7 @@ class Half:
                         self.state &= ~BULK
                     return
                 except OSError:
-                    self.connection.reset()
+                    self.connection.reset(self.source)
                     return
                 if not size:
                     self.release()
@@ -264,7 +264,7 @@ class Half:
             self._stall()
             return False
         except OSError:
-            self.connection.reset()
+            self.connection.reset(self.sink)
             return False
         return True
 
@@ -285,9 +285,10 @@ class Half:
         """The source ended and all of it was delivered: pass the end on."""
         self.state |= FINISHED
         if self.opposite.state & FINISHED:
-            self.connection.close(DONE)
+            connection = self.connection
+            connection.close(BACKEND if connection.up is self else CLIENT)
             return
         try:
             self.sink.shutdown(socket.SHUT_WR)
         except OSError:  # ENOTCONN: the sink was reset meanwhile
-            self.connection.reset()
+            self.connection.reset(self.sink)
