@@ -1,7 +1,8 @@
 """The data plane: moves bytes between a client and the backend picked for it.
 
     reactor     one edge-triggered epoll nested in the event loop: fd -> the method that handles its events
-    listener    accepts, asks access rules and limits, makes a Connection
+    acceptor    accepts on one listening socket
+    listener    asks access rules and limits, makes a Connection, moves to another socket
     connection  one client from accept to close: connect to a backend, try another, relay, time out
     relay       one direction of a connection: recv/send for little, splice for much, half-close, reset
     pipes       the pipes that splice needs, kept for the next one

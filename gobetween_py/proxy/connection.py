@@ -59,6 +59,7 @@ class Connection:
     Args:
         listener: who accepted it.
         fd: the client's socket, owned by the connection from here on.
+        family: its address family.
         host: the client's IP address, "" for a UNIX socket.
 
     Attributes:
@@ -85,13 +86,13 @@ class Connection:
         "wheel",
     )
 
-    def __init__(self, listener: Listener, fd: int, host: str) -> None:
+    def __init__(self, listener: Listener, fd: int, family: int, host: str) -> None:
         self.listener = listener
         self.values: array[int] = listener.values
         self.wheel: Wheel = listener.wheel
         self.host = host
         self.client_fd = fd
-        self.client = CSocket(listener.family, STREAM, 0, fd)
+        self.client = CSocket(family, STREAM, 0, fd)
         self.upstream: CSocket | None = None
         self.backend: Backend | None = None
         self.tried: tuple[Backend, ...] = ()

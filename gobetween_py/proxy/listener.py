@@ -1,12 +1,11 @@
-"""A listening socket: accepts clients, asks access rules and the limit, makes connections.
+"""A server's front: asks access rules and the limit about accepted clients, makes connections and knows them.
 
-Accepting goes on whatever happens: when the process is out of file descriptors it pauses for a moment and tries again,
-and the clients wait in the backlog.
+The sockets it listens on belong to acceptors. There is one, and for a moment two when the server moves to another
+address.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
 import socket
@@ -16,24 +15,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from balancer import ACTIVE, TOTAL, Backend, Counters, Pool
+from gobetween_py.proxy.acceptor import PAUSE, Acceptor
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.connection import AF_UNIX, Connection
+from gobetween_py.proxy.connection import Connection
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.wheel import Wheel
 
 log = logging.getLogger("pygobetween.proxy")
 
-PAUSE = 0.1
-"""Seconds without accepting after the process ran out of fds or memory."""
-
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+GRACE = 1.0
+"""Seconds that an address goes on accepting after the server has moved to another: clients are still on their way."""
 
 QUIET = 5.0
 """Seconds between two log lines of the same kind."""
-
-BURST = 64
-"""Clients accepted in one piece of work at most."""
 
 OnEnd = Callable[[Connection, Reason], None]
 """Told of every connection that has ended. Runs in the data plane: it must be quick, and not raise."""
@@ -55,7 +50,7 @@ class Settings:
 
 
 class Listener:
-    """Accepts on one bound, listening, non-blocking socket and owns the connections made from it.
+    """Accepts on a bound, listening socket and owns the connections made from it.
 
     Args:
         name: the server's name, for the log.
@@ -91,20 +86,12 @@ class Listener:
         self.row = counters.allocate()
         self.access = access
         self.next_address = next_address
-        self.family = int(sock.family)
         self.connections: set[Connection] = set()
         self.refusals: Counter[str] = Counter()
         self.on_end: tuple[OnEnd, ...] = ()
-        self._socket = sock
-        self._accept = sock._accept  # type: ignore[attr-defined]  # the C-level accept: (fd, address), no socket object
         self._quiet_until: dict[str, float] = {}
-        self._paused = False
-        self._queued = False
         self.configure(settings or Settings())
-        if self.family != AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
-        sock.setblocking(False)
-        self.reactor.add_listener(sock.fileno(), self._pending)
+        self._acceptors = [Acceptor(self, sock)]
 
     def configure(self, settings: Settings) -> None:
         """Take new settings; open connections follow the new idle timeouts from their next deadline on."""
@@ -117,59 +104,57 @@ class Listener:
         self.idle_ticks = 0 if idle == math.inf else Wheel.ticks(idle)
         self.idle_reason = Reason.CLIENT_IDLE if client <= backend else Reason.BACKEND_IDLE
 
-    # accepting
+    # where clients come from
 
-    def _pending(self, _events: int) -> None:
-        if not self._queued:
-            self._queued = True
-            self.reactor.ready.append(self._accept_some)
+    def move(self, sock: socket.socket) -> None:
+        """Listen on another socket; the one before, if it was not handed over, goes on for GRACE and is then closed."""
+        for before in self._acceptors:
+            self.reactor.loop.call_later(GRACE, self._close_acceptor, before)
+        self._acceptors.append(Acceptor(self, sock))
 
-    def _accept_some(self) -> None:
-        """Accept what is pending; runs between batches of events, because it makes new fds."""
-        self._queued = False
-        if self._paused or self._socket.fileno() < 0:
-            return
-        for _ in range(BURST):
-            try:
-                fd, address = self._accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in EXHAUSTED:
-                    self.out_of_resources(error)
-                    return
-                self._log_rarely("accept", f"accept failed: {error.strerror}")  # ECONNABORTED and the like
-                continue
-            # A UNIX client's address is a name that it hardly ever has, and no IP.
-            host = address[0] if self.family != AF_UNIX else ""
-            if self.access is not None and not self.access.allows(host):
-                self._turn_away(fd, "access")
-            elif len(self.connections) >= self.limit:
-                self._turn_away(fd, "limit")
-                self._log_rarely("limit", f"max_connections = {self.settings.max_connections} reached, client refused")
-            else:
-                connection = Connection(self, fd, host)
-                self.connections.add(connection)
-                self.values[self.row + ACTIVE] += 1
-                self.values[self.row + TOTAL] += 1
-                connection.connect()
+    def hand_over(self) -> socket.socket:
+        """Stop accepting and return the open socket with its backlog, for another listener."""
+        return self._acceptors.pop().hand_over()
 
-    def _turn_away(self, fd: int, cause: str) -> None:
-        socket.close(fd)
-        self.refusals[cause] += 1
+    def stop_accepting(self) -> None:
+        """Close the listening socket; open connections go on."""
+        for acceptor in tuple(self._acceptors):
+            self._close_acceptor(acceptor)
+
+    def _close_acceptor(self, acceptor: Acceptor) -> None:
+        if acceptor in self._acceptors:
+            acceptor.close()
+            self._acceptors.remove(acceptor)
+
+    # told by acceptors
+
+    def accepted(self, fd: int, family: int, host: str) -> None:
+        """A client has connected: serve it or turn it away. Only called between two batches of events."""
+        if self.access is not None and not self.access.allows(host):
+            self._turn_away(fd, "access")
+        elif len(self.connections) >= self.limit:
+            self._turn_away(fd, "limit")
+            self._log_rarely("limit", f"max_connections = {self.settings.max_connections} reached, client refused")
+        else:
+            connection = Connection(self, fd, family, host)
+            self.connections.add(connection)
+            self.values[self.row + ACTIVE] += 1
+            self.values[self.row + TOTAL] += 1
+            connection.connect()
+
+    def not_accepted(self, error: OSError) -> None:
+        """A client was gone before it could be accepted, or the like."""
+        self._log_rarely("accept", f"accept failed: {error.strerror}")
 
     def out_of_resources(self, error: OSError) -> None:
         """Stop accepting for a moment: what is pending stays in the backlog, what is open goes on."""
         self._log_rarely("resources", f"{error.strerror}: not accepting for {PAUSE:g} s")
-        if not self._paused and self._socket.fileno() >= 0:
-            self._paused = True
-            self.reactor.remove(self._socket.fileno())
-            self.reactor.loop.call_later(PAUSE, self._go_on)
+        for acceptor in self._acceptors:
+            acceptor.pause()
 
-    def _go_on(self) -> None:
-        self._paused = False
-        if self._socket.fileno() >= 0:
-            self.reactor.add_listener(self._socket.fileno(), self._pending)
+    def _turn_away(self, fd: int, cause: str) -> None:
+        socket.close(fd)
+        self.refusals[cause] += 1
 
     # told by connections
 
@@ -190,14 +175,6 @@ class Listener:
             told(connection, reason)
 
     # the end
-
-    def stop_accepting(self) -> None:
-        """Close the listening socket; open connections go on."""
-        fd = self._socket.fileno()
-        if fd >= 0:
-            if not self._paused:
-                self.reactor.remove(fd)
-            self._socket.close()
 
     def close_connections(self, reason: Reason = Reason.SHUTDOWN) -> int:
         """Close all open connections now; returns how many."""
