@@ -136,6 +136,17 @@ class Pool:
                     self._forget(backend)
         return change
 
+    def set_algorithm(self, algorithm: str, *, priority_tiers: bool = False) -> None:
+        """Pick in another way from now on; arguments and errors are those of the constructor.
+
+        Backends, their counters, health and open connections stay as they are.
+        """
+        self._algorithm = load(algorithm)
+        self._tiered = priority_tiers or self._algorithm.tiered
+        for backend in self._roster:
+            self._inspect(backend)
+        self._stale = True
+
     def set_live(self, backend: Backend, live: bool) -> None:
         """The verdict of the health checks."""
         if backend.live != live:
@@ -226,7 +237,7 @@ class Pool:
                 backend.moved(backend)
 
     def _rebuild(self) -> None:
-        """Give each tier's algorithm its pickable backends. The algorithm of a tier that goes on stays the same."""
+        """Give each tier's algorithm its pickable backends. A tier that was there keeps its algorithm's state."""
         self._stale = False
         panic = self._panic
         pickable = [
@@ -246,7 +257,9 @@ class Pool:
                 for backend in tier.backends:
                     backend.moved = None
         for priority in sorted(members):
-            tier = self._tiers[priority] = before.get(priority) or self._algorithm(self._values)
+            known = before.get(priority)
+            tier = known if known and type(known) is self._algorithm else self._algorithm(self._values)
+            self._tiers[priority] = tier
             tier.rebuild(tuple(members[priority]))
             if tier.moved is not None:
                 for backend in tier.backends:

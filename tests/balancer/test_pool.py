@@ -192,6 +192,44 @@ def test_many_changes_build_the_tiers_once() -> None:
     assert algorithm.backends == pool.backends[-1:]
 
 
+@pytest.mark.parametrize("before", ["leastconn", "leastbandwidth", "maglev", "weight"])
+@pytest.mark.parametrize("after", ["leastconn", "leastbandwidth", "maglev", "weight"])
+def test_the_algorithm_changes_under_open_connections(before: str, after: str) -> None:
+    """Backends stay the same objects, with their counters, health, limits and open connections."""
+    counters = Counters()
+    pool = Pool(before, counters)
+    set_specs(pool, specs(4, max_connections=3))
+    dead, *listed = pool.backends
+    pool.set_live(dead, False)
+    opened = [pool.acquire(CLIENT) for _ in range(5)]
+    pool.set_algorithm(after)
+    settle(pool)
+    assert pool.backends == (dead, *listed)
+    assert sum(counters.values[backend.row + ACTIVE] for backend in listed) == 5
+    opened += [pool.acquire(CLIENT) for _ in range(4)]
+    assert dead not in opened
+    assert pool.acquire(CLIENT) is None
+    for backend in opened:
+        assert backend is not None
+        pool.release(backend)
+    assert sum(counters.values[backend.row + ACTIVE] for backend in listed) == 0
+
+
+def test_another_algorithm_looks_at_numbers_in_its_own_way() -> None:
+    """Priorities and negative weights begin or cease to count."""
+    pool = ready("roundrobin", [BackendSpec("a", 1, weight=-1), BackendSpec("b", 1), BackendSpec("c", 1, priority=2)])
+    assert picks(pool, 30).keys() == {"a:1", "b:1", "c:1"}
+    pool.set_algorithm("weight")
+    assert picks(pool, 30) == {"b:1": 30}
+    pool.set_algorithm("roundrobin", priority_tiers=True)
+    assert picks(pool, 30).keys() == {"a:1", "b:1"}
+    pool.set_algorithm("roundrobin")
+    assert picks(pool, 30).keys() == {"a:1", "b:1", "c:1"}
+    with pytest.raises(UnknownAlgorithmError):
+        pool.set_algorithm("best")
+    assert picks(pool, 30).keys() == {"a:1", "b:1", "c:1"}
+
+
 def test_pools_share_counters_but_no_rows() -> None:
     counters = Counters()
     one, two = Pool("weight", counters), Pool("weight", counters)
