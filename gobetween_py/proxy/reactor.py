@@ -11,6 +11,10 @@ Two rules keep it correct:
   is through. So no stale event can reach a new connection that got the same number.
 * Work on `ready` runs one piece at a time with a look at epoll in between, so that a bulk stream that goes on for
   megabytes delays a small message by one piece, not by a round of all streams.
+
+And one keeps it quick: while traffic is dense a turn lingers, waiting for the next events in our own epoll instead of
+going round through the event loop (one redis PING at a time: 0.96 instead of 1.08 of HAProxy's CPU). The event loop
+gets its turn every `LINGER` seconds, or after `PATIENCE` of silence: so late can a timer or an API request be.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import logging
 import select
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 
 from gobetween_py.proxy.pipes import PipePool
 from gobetween_py.proxy.wheel import Wheel
@@ -31,8 +36,12 @@ EDGE = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 BATCH = 256
 """Events taken from epoll at once."""
 
-PIECES = 64
-"""Pieces of ready work run in one turn before the event loop gets its own turn (API, discovery, timers)."""
+LINGER = 0.001
+"""Seconds that a turn lasts at most. Traffic is dense when a turn begins within so long of the end of the last one."""
+
+PATIENCE = 0.01
+"""Seconds that a lingering turn waits for the next event. Shorter than the kernel's tick it would have to be programmed
+into the clock for every wait, which costs more than lingering gains (21 instead of 17 µs a PING)."""
 
 
 class Reactor:
@@ -51,6 +60,7 @@ class Reactor:
         self._epoll = select.epoll()
         self._poll = self._epoll.poll
         self._register = self._epoll.register
+        self._left = 0.0  # when the last turn ended
         loop.add_reader(self._epoll.fileno(), self.turn)
 
     def close(self) -> None:
@@ -76,31 +86,32 @@ class Reactor:
         self._epoll.unregister(fd)
 
     def turn(self) -> None:
-        """Handle what epoll reports now, then the ready work."""
-        self._dispatch()
-        ready = self.ready
-        if not ready:
-            return
-        for _ in range(PIECES):
-            work = ready.popleft()
-            try:
-                work()
-            except Exception:
-                self._fault(work)
-            if not ready:
-                return
-            self._dispatch()
-        self.loop.call_soon(self.turn)
-
-    def _dispatch(self) -> None:
-        find = self.handlers.get
-        for fd, events in self._poll(0, BATCH):
-            handler = find(fd)
-            if handler is not None:
+        """Handle what epoll reports and the ready work, for as long as there is some, and no longer than LINGER."""
+        begun = monotonic()
+        patience = PATIENCE if begun - self._left < LINGER else 0
+        find, poll, ready = self.handlers.get, self._poll, self.ready
+        while True:
+            batch = poll(0 if ready else patience, BATCH)
+            for fd, events in batch:
+                handler = find(fd)
+                if handler is not None:
+                    try:
+                        handler(events)
+                    except Exception:
+                        self._fault(handler)
+            if ready:
+                work = ready.popleft()
                 try:
-                    handler(events)
+                    work()
                 except Exception:
-                    self._fault(handler)
+                    self._fault(work)
+            elif not (batch and patience):
+                break
+            if monotonic() - begun >= LINGER:
+                break
+        self._left = monotonic()
+        if ready:
+            self.loop.call_soon(self.turn)
 
     def _fault(self, handler: Callable[..., None]) -> None:
         """A defect costs its own connection: log it with its trace, abort the owner, go on with the rest."""
