@@ -33,6 +33,9 @@ OUT = select.EPOLLOUT
 ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 READABLE = select.EPOLLIN | ENDING
 ERROR = select.EPOLLERR
+PLAIN = select.EPOLLIN | select.EPOLLOUT
+"""The event of nearly every message: there is something to read, and the socket could be written too."""
+
 # States of a half; 0 is plain copying with nothing held back.
 STALLED = 1  # the sink is full
 AWAITED = 2  # the opposite half is stalled: it waits for this half's source to become writable
@@ -93,14 +96,12 @@ class Half:
     def ready(self, events: int) -> None:
         """Handle the events of the source's socket; its EPOLLOUT is for the opposite half, whose sink it is.
 
-        The path of a small message and of an orderly end is written out here, not called: both are felt.
+        The path of a small message is written out here, not called: 0.1 µs of its 10.
         """
         connection = self.connection
         connection.active = connection.wheel.now
-        if self.state or events & ERROR:
+        if self.state or events != PLAIN:
             self._ready(events)
-            return
-        if not events & READABLE:
             return
         try:
             data = self.source.recv(BUFFER, DONTWAIT)
@@ -108,9 +109,6 @@ class Half:
             return
         except OSError:
             connection.reset(self.source)
-            return
-        if not data:
-            self._end()
             return
         try:
             sent = self.sink.send(data, DONTWAIT)
@@ -122,11 +120,7 @@ class Half:
         self.values[self.cell] += sent
         self.moved += sent
         if sent != len(data) or sent == BUFFER:
-            self.state |= LAST if events & ENDING else 0
             self._after(data, sent)
-        elif events & ENDING:
-            self.state |= LAST
-            self._copy()
 
     def _ready(self, events: int) -> None:
         """Handle events in general."""
