@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from balancer import ACTIVE, RX, TOTAL, TX, Backend, BackendSpec, Change, Counters, Pool, UnknownAlgorithmError
-from tests.balancer.pools import CLIENT, fill, named, pick, picks, ready, resolve, set_specs, specs
+from tests.balancer.pools import CLIENT, fill, named, pick, picks, ready, resolve, set_specs, settle, specs
 
 
 def test_an_unknown_algorithm_is_refused() -> None:
