@@ -7,6 +7,9 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Iterable, Iterator
+
+from gobetween_py.config import Bind
 
 BACKLOG = 65_535
 """Asked of listen(2); the kernel cuts it to net.core.somaxconn."""
@@ -16,12 +19,35 @@ class BindError(Exception):
     """A socket could not be bound. The message names the address and the remedy."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen_on(bind: Bind, *, instead_of: Iterable[socket.socket] = ()) -> socket.socket:
+    """Return a listening stream socket.
+
+    Args:
+        instead_of: sockets that are about to be closed. If one of them is what is in the way, as `:80` is in that of
+            `127.0.0.1:80`, both listen until it is closed; clients get to the one with the more precise address.
+
+    Raises:
+        BindError: with the remedy.
+    """
+    if bind.path:
+        return listen_unix(bind.path)
+    try:
+        return listen(bind.host, bind.port)
+    except BindError:
+        rivals = [sock for sock in instead_of if sock.family != socket.AF_UNIX and sock.getsockname()[1] == bind.port]
+        if not rivals:
+            raise
+        with _sharing(rivals):
+            return listen(bind.host, bind.port, sharing=True)
+
+
+def listen(host: str, port: int, *, sharing: bool = False) -> socket.socket:
     """Return a listening TCP socket.
 
     Args:
         host: a name or an address; "" is all addresses, of both families where the machine has IPv6.
         port: 0 to 65535; 0 = any free one.
+        sharing: let it be bound beside sockets that share their port now.
 
     Raises:
         BindError: with the remedy.
@@ -29,11 +55,11 @@ def listen(host: str, port: int) -> socket.socket:
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         if not host:
-            return _listen_anywhere(port)
+            return _listen_anywhere(port, sharing=sharing)
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
         )[0]
-        return _listen(family, address, only_v6=True)
+        return _listen(family, address, only_v6=True, sharing=sharing)
     except socket.gaierror as error:
         raise BindError(f"cannot listen on {shown}: the name {host!r} has no address ({error.strerror})") from error
     except OSError as error:
@@ -61,23 +87,39 @@ def listen_unix(path: str) -> socket.socket:
     return sock
 
 
-def _listen_anywhere(port: int) -> socket.socket:
+@contextlib.contextmanager
+def _sharing(socks: Iterable[socket.socket]) -> Iterator[None]:
+    """Let another socket of this user be bound to the ports of these, for this moment only."""
+    for sock in socks:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        return _listen(socket.AF_INET6, ("::", port), only_v6=False)
+        yield
+    finally:
+        for sock in socks:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+
+
+def _listen_anywhere(port: int, *, sharing: bool) -> socket.socket:
+    try:
+        return _listen(socket.AF_INET6, ("::", port), only_v6=False, sharing=sharing)
     except OSError as error:
         if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
             raise
-        return _listen(socket.AF_INET, ("0.0.0.0", port), only_v6=False)  # noqa: S104  # what ":port" means
+        return _listen(socket.AF_INET, ("0.0.0.0", port), only_v6=False, sharing=sharing)  # noqa: S104  # what ":port" means
 
 
-def _listen(family: socket.AddressFamily, address: tuple[object, ...], *, only_v6: bool) -> socket.socket:
+def _listen(
+    family: socket.AddressFamily, address: tuple[object, ...], *, only_v6: bool, sharing: bool
+) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_v6)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, sharing)
         sock.bind(address)
         sock.listen(BACKLOG)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     except OSError:
         sock.close()
         raise

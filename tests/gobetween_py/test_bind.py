@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gobetween_py.bind import BindError, listen, listen_unix
+from gobetween_py.bind import BindError, listen, listen_on, listen_unix
+from gobetween_py.config import Bind
 
 
 def test_an_address_is_bound_and_listens():
@@ -72,3 +73,33 @@ def test_a_file_in_the_way_is_not_removed(tmp_path: Path):
 def test_a_missing_directory_is_told(tmp_path: Path):
     with pytest.raises(BindError, match="make the directory"):
         listen_unix(str(tmp_path / "missing" / "socket"))
+
+
+def test_every_form_of_a_bind_can_be_listened_on(tmp_path: Path):
+    for text in ("127.0.0.1:0", ":0", "[::1]:0", f"unix:{tmp_path}/socket"):
+        with listen_on(Bind.parse(text)) as sock, socket.socket(sock.family) as client:
+            client.connect(sock.getsockname())
+
+
+@pytest.mark.parametrize(("before", "after"), [("", "127.0.0.1"), ("127.0.0.1", ""), ("0.0.0.0", "127.0.0.1")])
+def test_a_wider_or_narrower_address_is_bound_before_the_old_one_is_closed(before: str, after: str):
+    """Both listen meanwhile, so that no client is refused; later nobody else gets the port."""
+    old = listen(before, 0)
+    port = old.getsockname()[1]
+    with pytest.raises(BindError, match="the port is in use"):
+        listen_on(Bind(after, port))
+    with listen_on(Bind(after, port), instead_of=[old]) as new:
+        socket.create_connection(("127.0.0.1", port)).close()
+        with pytest.raises(BindError, match="the port is in use"):
+            listen_on(Bind(after, port))
+        old.close()
+        with socket.create_connection(("127.0.0.1", port)):
+            new.settimeout(5)
+            new.accept()[0].close()
+
+
+def test_a_port_of_somebody_else_is_in_use_whatever_is_about_to_be_closed():
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with listen("127.0.0.2", port) as ours, pytest.raises(BindError, match="the port is in use"):
+            listen_on(Bind("127.0.0.1", port), instead_of=[ours])
