@@ -121,17 +121,22 @@ class Pool:
         until its last one ends; one that comes back before that is the same object.
 
         It yields about every millisecond, for other work to be done in between, except for another update. New
-        backends are listed little by little, but picks go over from the older answer to this one in a single step.
+        backends are listed little by little, but picks go over from the older answer to this one in a single step. It
+        may be abandoned: the next update then finds out what is left to do.
         """
-        change = yield from self._roster.describe(specs, self._inspect)
+        try:
+            change = yield from self._roster.describe(specs, self._inspect)
+        except GeneratorExit:
+            self._stale = True
+            raise
         if change:
             self._stale = True
             yield
         if self._stale:
             self._rebuild()
-        for gone in batches(change.removed):
+        for some in batches([backend for backend in self._roster if not backend.discovered]):
             yield
-            for backend in gone:
+            for backend in some:
                 if not self._values[backend.row]:
                     self._forget(backend)
         return change

@@ -64,7 +64,8 @@ class Roster:
         """Take over an answer of discovery; `inspect` sees each backend that is added or updated.
 
         The steps before the last only add to the roster. The last one says of all the removed ones together that they
-        are no longer discovered; to `remove` them is left to the caller.
+        are no longer discovered; to `remove` them is left to the caller. Abandoned before that, it leaves the added
+        ones as if they were gone.
         """
         wanted: dict[tuple[str, int], BackendSpec] = {}
         duplicates: list[BackendSpec] = []
@@ -75,26 +76,31 @@ class Roster:
             log.warning("ignoring %d duplicate backends, the first is %s", len(duplicates), duplicates[0].address)
         added: list[Backend] = []
         updated: list[Backend] = []
-        for items in batches(wanted.items()):
-            for key, spec in items:
-                backend = self._known.get(key)
-                if backend is None:
-                    backend = self._known[key] = self._new(spec)
-                    added.append(backend)
-                elif not backend.discovered:
-                    backend.discovered = True
-                    backend.describe(spec)
-                    added.append(backend)
-                elif backend.spec is spec or backend.spec == spec:
-                    continue
-                else:
-                    backend.describe(spec)
-                    updated.append(backend)
-                inspect(backend)
+        try:
+            for items in batches(wanted.items()):
+                for key, spec in items:
+                    backend = self._known.get(key)
+                    if backend is None:
+                        backend = self._known[key] = self._new(spec)
+                        added.append(backend)
+                    elif not backend.discovered:
+                        backend.discovered = True
+                        backend.describe(spec)
+                        added.append(backend)
+                    elif backend.spec is spec or backend.spec == spec:
+                        continue
+                    else:
+                        backend.describe(spec)
+                        updated.append(backend)
+                    inspect(backend)
+                yield
+            _ = self.backends  # sorts them
             yield
+        except GeneratorExit:
+            for backend in added:  # nobody was told of them: the next answer brings them in, or nothing does
+                backend.discovered = False
+            raise
         _warn_of_ignored([backend for backend in (*added, *updated) if backend.ignored])
-        _ = self.backends  # sorts them
-        yield
         removed = tuple(b for key, b in self._known.items() if b.discovered and key not in wanted)
         for backend in removed:
             backend.discovered = False

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from balancer.backend import BackendSpec
@@ -50,7 +50,7 @@ class Loop:
     """Runs one Discovery and hands each answer to `apply`.
 
     Args:
-        apply: takes the whole new set of backends (a list without duplicates); called in the event loop.
+        apply: takes the whole new set of backends (a list without duplicates); awaited, one set at a time.
         name: the server's, for the log.
     """
 
@@ -58,7 +58,7 @@ class Loop:
         self,
         discovery: Discovery,
         options: Options,
-        apply: Callable[[Answer], None],
+        apply: Callable[[Answer], Awaitable[None]],
         *,
         name: str,
         pace: Pace = Pace(),  # noqa: B008  # immutable
@@ -75,6 +75,7 @@ class Loop:
         self._uniform = uniform
         self._timeout = discovery.default_timeout if options.timeout is None else options.timeout
         self._asked = asyncio.Event()
+        self._applying = asyncio.Lock()
         self._applied: int | None = None
 
     async def run(self) -> None:
@@ -116,11 +117,12 @@ class Loop:
         pushes, started = self.status.pushes, time.monotonic()
         try:
             specs = await self._merge(await self._within_timeout())
-            # What was pushed while this fetch was under way is newer than what it brings.
-            if pushes == self.status.pushes:
-                self._take(specs)
+            async with self._applying:
+                # What was pushed while this fetch was under way is newer than what it brings.
+                if pushes == self.status.pushes:
+                    await self._take(specs)
         except Exception as error:  # a kind, ours or a plugin's, may raise anything
-            self._fail(error)
+            await self._fail(error)
             return False
         finally:
             self.status.last_duration = time.monotonic() - started
@@ -151,7 +153,8 @@ class Loop:
                     else:
                         specs = await self._merge(answer)
                         self.status.pushes += 1
-                        self._take(specs)
+                        async with self._applying:
+                            await self._take(specs)
                 reason = "it ended"
             except Exception as error:
                 reason = _explain(error)
@@ -165,10 +168,10 @@ class Loop:
             self.refresh()  # what else broke with it must not wait for the interval to be seen
             await asyncio.sleep(delay)
 
-    def _take(self, specs: Answer) -> None:
+    async def _take(self, specs: Answer) -> None:
         status, first, failing = self.status, self.status.last_success is None, self.status.failing
         self._discovery.skipped.settle(logger, self._where)
-        self._apply(specs)
+        await self._apply(specs)
         self._applied = len(specs)
         status.last_success, status.failing, status.skipped = time.time(), False, self._discovery.skipped.count
         if first or failing or bool(specs) != bool(status.backends):
@@ -189,16 +192,17 @@ class Loop:
                 self._discovery.skipped.add(f"{spec.address}: given twice with different values, the first ones count")
         return list(merged.values())
 
-    def _fail(self, error: Exception) -> None:
+    async def _fail(self, error: Exception) -> None:
         status, reason = self.status, _explain(error)
         self._discovery.skipped.forget()
         level = logging.DEBUG if status.failing else logging.WARNING if status.last_success else logging.ERROR
         status.failures, status.failing, status.last_error = status.failures + 1, True, reason
         if self._options.failpolicy == "setempty":
             consequence = "no backends until it answers"
-            if self._applied != 0:
-                self._apply([])
-                self._applied = status.backends = 0
+            async with self._applying:
+                if self._applied != 0:
+                    await self._apply([])
+                    self._applied = status.backends = 0
         elif status.last_success is None:
             consequence = "no backends were ever found, none until it answers"
         else:

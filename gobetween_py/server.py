@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from balancer import BackendSpec, Counters, Pool
 from discovery.loop import Loop
 from discovery.registry import load
+from discovery.slices import finished, sliced
 from gobetween_py import bind
 from gobetween_py.config import Server as ServerConfig
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.listener import Listener, Settings
 from gobetween_py.proxy.reactor import Reactor
-from gobetween_py.resolve import Resolver
+from gobetween_py.resolve import Resolver, literal
 
 log = logging.getLogger("pygobetween.server")
 
@@ -39,7 +40,7 @@ class Server:
     def __init__(self, name: str, config: ServerConfig, reactor: Reactor, counters: Counters) -> None:
         self.name = name
         self.config = config
-        self.pool = Pool(config.balance, counters, priority_tiers=config.priority_tiers)
+        self.pool = Pool(config.balance, counters, priority_tiers=config.priority_tiers, locate=literal)
         self.resolver = Resolver(name, self.pool)
         options = config.discovery
         self.discovery = Loop(load(options.kind)(options), options, self._apply, name=name)
@@ -113,9 +114,11 @@ class Server:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         return closed
 
-    def _apply(self, specs: Sequence[BackendSpec]) -> None:
-        change = self.pool.update(specs)
+    async def _apply(self, specs: Sequence[BackendSpec]) -> None:
+        change = await finished(self.pool.updating(specs))
         self.resolver.take(change.added)
+        async for _ in sliced(self.pool.pending):
+            pass
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -125,8 +128,8 @@ class Server:
             now = loop.time()
             self.pool.tick(now - last)
             last = now
-            for _ in self.pool.pending:  # maglev's table, filled a millisecond at a time
-                await asyncio.sleep(0)
+            async for _ in sliced(self.pool.pending):
+                pass
 
 
 def _access(config: ServerConfig) -> Access | None:

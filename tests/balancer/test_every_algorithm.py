@@ -51,6 +51,31 @@ class Story(RuleBasedStateMachine):
         for backend in change.added:
             self.resolve(backend.host, True)
 
+    @rule(specs=answer, before=answer, steps=st.integers(0, 6), data=st.data())
+    def update_while_in_use(
+        self, specs: Sequence[BackendSpec], before: Sequence[BackendSpec], steps: int, data: st.DataObject
+    ) -> None:
+        """Another update is abandoned; then connections open and end between the steps of this one."""
+        for _ in islice(self.pool.updating(before), steps):
+            pass
+        work = self.pool.updating(specs)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                change = end.value
+                break
+            for _ in range(data.draw(st.integers(0, 3))):
+                backend = self.pool.acquire("192.0.2.1")
+                if backend is not None:
+                    self.open.append(backend)
+                self.counters_add_up()
+            self.release(data.draw(st.integers(0, 9)), data.draw(st.integers(0, 3)))
+        self.told = {spec.host: spec for spec in specs}
+        assert {backend.host: backend.spec for backend in self.pool.backends if backend.discovered} == self.told
+        for backend in change.added:
+            self.resolve(backend.host, True)
+
     @rule(host=host, live=st.booleans())
     def set_live(self, host: str, live: bool) -> None:
         for backend in self.pool.backends:

@@ -67,14 +67,19 @@ class Running:
 
     def __init__(self, discovery: Discovery, pace: Pace = FAST, **options: str) -> None:
         self.applied: list[list[BackendSpec]] = []
-        self.changed = asyncio.Event()
+        self.applying = False
+        self.go_on = asyncio.Event()
+        self.go_on.set()
         validated = Options.model_validate({"kind": "scripted", **options})
         self.loop = Loop(discovery, validated, self._apply, name="web", pace=pace)
         self.status = self.loop.status
 
-    def _apply(self, specs: Answer) -> None:
+    async def _apply(self, specs: Answer) -> None:
+        assert not self.applying, "one at a time"
+        self.applying = True
+        await self.go_on.wait()
         self.applied.append(list(specs))
-        self.changed.set()
+        self.applying = False
 
     async def until(self, reached: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
@@ -277,6 +282,39 @@ async def test_a_push_during_a_fetch_is_newer_than_what_the_fetch_brings() -> No
         go.set()
         running.loop.refresh()
         await running.until(lambda: running.applied == [[B], [C]])
+
+
+async def test_a_push_while_a_fetch_is_being_applied_comes_after_it() -> None:
+    discovery = Pushing([A])
+    async with Running(discovery, interval="1h") as running:
+        running.go_on.clear()
+        await running.until(lambda: running.applying)
+        discovery.pushes.put_nowait([B])
+        await running.until(lambda: running.status.pushes == 1)
+        running.go_on.set()
+        await running.until(lambda: running.applied == [[A], [B]])
+
+
+async def test_a_fetch_that_ends_while_a_push_is_being_applied_is_older() -> None:
+    answer = asyncio.Event()
+
+    async def slow() -> list[BackendSpec]:
+        await answer.wait()
+        return [B]
+
+    discovery = Pushing([A], slow, [A, B])
+    async with Running(discovery, interval="1h") as running:
+        await running.until(lambda: running.applied == [[A]])
+        running.loop.refresh()
+        await running.until(lambda: discovery.fetched == 2)
+        running.go_on.clear()
+        discovery.pushes.put_nowait([C])
+        await running.until(lambda: running.applying)
+        answer.set()
+        await asyncio.sleep(0.005)
+        running.go_on.set()
+        running.loop.refresh()
+        await running.until(lambda: running.applied == [[A], [C], [A, B]])
 
 
 @pytest.mark.parametrize("how", [DiscoveryError("stream cut"), "end"])

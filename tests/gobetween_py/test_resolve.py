@@ -15,7 +15,8 @@ def test_addresses_and_sockets_need_no_look_up():
     assert literal("fe80::1%lo", 80) == (socket.AF_INET6, ("fe80::1", 80, 0, socket.if_nametoindex("lo")))
     assert literal("fe80::1%nosuch", 80) is None
     assert literal("unix:/run/app", 0) == (socket.AF_UNIX, "/run/app")
-    assert literal("localhost", 80) is None
+    for name in ("localhost", "1.2.3", "010.1.1.1", "1.2.3.4%lo", "::g", "a\0b"):
+        assert literal(name, 80) is None
 
 
 class Resolved:
@@ -90,3 +91,40 @@ async def test_the_next_address_of_a_name_comes_when_one_does_not_answer(monkeyp
         assert it.backend.sockaddr == second
         assert not it.resolver.next_address(it.backend, second)  # all were tried
         assert it.backend.sockaddr == first
+
+
+async def test_many_names_are_looked_up_a_few_at_a_time_and_told_together(monkeypatch: pytest.MonkeyPatch):
+    """So that the pool is prepared anew once, and not for each of them."""
+    under_way, most, turns = 0, 0, []
+
+    async def getaddrinfo(host: str, port: object, **_: object) -> list[object]:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return [(socket.AF_INET, 1, 6, "", ("192.0.2.1", 0))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(resolve, "TOGETHER", 3600)
+    pool = Pool("weight", Counters())
+    resolver = Resolver("test", pool)
+    monkeypatch.setattr(pool, "set_resolved", lambda backend, *_: turns.append(under_way))
+    resolver.take(pool.update([BackendSpec(f"host{n}", 80) for n in range(100)]).added)
+    task = asyncio.create_task(resolver.run())
+    await resolver.settled.wait()
+    task.cancel()
+    assert (most, turns) == (resolve.AT_ONCE, [0] * 100)
+
+
+async def test_a_name_that_takes_long_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch):
+    async def getaddrinfo(host: str, port: object, **_: object) -> list[object]:
+        if host == "slow":
+            await asyncio.Event().wait()
+        return [(socket.AF_INET, 1, 6, "", ("192.0.2.1", 0))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    async with Resolved("slow") as it:
+        (quick,) = it.pool.update([BackendSpec("slow", 80), BackendSpec("quick", 80)]).added
+        await it.until(lambda: quick.sockaddr is not None)
+        assert it.backend.sockaddr is None
