@@ -170,7 +170,6 @@ class Demo:
                 self.outcome.answered_by[answer[:1]] += 1
             else:
                 self.outcome.wrong += 1
-            await asyncio.sleep(random.uniform(0, 0.01))
 
     async def _incident(self) -> None:
         victim = self.backends[KILLED]
