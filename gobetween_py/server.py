@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+import socket
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from balancer import BackendSpec, Counters, Pool
 from discovery.loop import Loop
 from discovery.registry import load
 from discovery.slices import finished, sliced
-from gobetween_py import bind
+from gobetween_py.bind import listen_on
+from gobetween_py.config import Bind
 from gobetween_py.config import Server as ServerConfig
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.listener import Listener, Settings
@@ -24,6 +27,9 @@ log = logging.getLogger("pygobetween.server")
 TICK = 1.0
 """Seconds between two takings of the rates."""
 
+LOOK = 0.05
+"""Seconds between looks at whether the last connection has ended."""
+
 FIRST_ANSWER = 5.0
 """Seconds that accepting waits for discovery's first answer, good or bad, and for the names in it."""
 
@@ -31,65 +37,93 @@ FIRST_ANSWER = 5.0
 class Server:
     """`[servers.NAME]`, running.
 
-    Life: construct (binds and listens, but accepts nothing before `start`) -> start -> stop_accepting -> stop.
+    Life: construct (binds and listens, but accepts nothing before `start`) -> start -> change, any number of times ->
+    stop_accepting, or hand_over -> stop.
+
+    Args:
+        sock: listens on the config's bind already.
 
     Raises:
         BindError: from the constructor.
     """
 
-    def __init__(self, name: str, config: ServerConfig, reactor: Reactor, counters: Counters) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: ServerConfig,
+        reactor: Reactor,
+        counters: Counters,
+        *,
+        sock: socket.socket | None = None,
+    ) -> None:
         self.name = name
         self.config = config
         self.pool = Pool(config.balance, counters, priority_tiers=config.priority_tiers, locate=literal)
         self.resolver = Resolver(name, self.pool)
-        options = config.discovery
-        self.discovery = Loop(load(options.kind)(options), options, self._apply, name=name)
+        self.discovery = self.discovery_of(config)
         self._reactor = reactor
         self.counters = counters
-        self._socket = (
-            bind.listen_unix(config.bind.path) if config.bind.path else bind.listen(config.bind.host, config.bind.port)
-        )
-        self._tasks: list[asyncio.Task[None]] = []
+        self.socket: socket.socket | None = sock or listen_on(config.bind)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self.listener: Listener | None = None
 
     async def start(self) -> None:
         """Discover, resolve, count; accept once there is a first answer. Until then clients wait in the backlog."""
         config = self.config
-        self._tasks = [
-            asyncio.create_task(work, name=f"{self.name}: {what}")
-            for what, work in (
-                ("discovery", self.discovery.run()),
-                ("resolver", self.resolver.run()),
-                ("rates", self._tick()),
-            )
-        ]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_ANSWER):
-                await self.discovery.begun.wait()
-                await self.resolver.settled.wait()
+        self._run("discovery", self.discovery.run())
+        self._run("resolver", self.resolver.run())
+        self._run("rates", self._tick())
+        await self._first_answer()
+        assert self.socket is not None
         self.listener = Listener(
             self.name,
-            self._socket,
+            self.socket,
             self._reactor,
             self.pool,
             self.counters,
-            settings=Settings(
-                max_connections=config.max_connections,
-                client_idle_timeout=config.client_idle_timeout,
-                backend_idle_timeout=config.backend_idle_timeout,
-                backend_connection_timeout=config.backend_connection_timeout,
-                connect_attempts=config.connect_attempts,
-            ),
+            settings=_settings(config),
             access=_access(config),
             next_address=self.resolver.next_address,
         )
         kind = config.discovery.kind
         log.info("%s: listening on %s, balance %s, discovery %s", self.name, config.bind, config.balance, kind)
 
+    async def change(
+        self, config: ServerConfig, *, sock: socket.socket | None = None, discovery: Loop | None = None
+    ) -> None:
+        """Take another config in place, of the same protocol: connections and backends stay, with all they count.
+
+        Args:
+            sock: listens on the config's bind, where that is another one than before.
+            discovery: from `discovery_of(config)`, where the options are others than before.
+        """
+        assert self.listener is not None
+        before, self.config = self.config, config
+        if (config.balance, config.priority_tiers) != (before.balance, before.priority_tiers):
+            self.pool.set_algorithm(config.balance, priority_tiers=config.priority_tiers)
+        self.listener.configure(_settings(config))
+        if config.access != before.access:
+            self.listener.access = _access(config)
+        if sock is not None:
+            self._unlink(before.bind)
+            self.socket = sock
+            self.listener.move(sock)
+        if discovery is not None:
+            await self._end("discovery")
+            self.discovery = discovery
+            self._run("discovery", discovery.run())
+            await self._first_answer()
+
+    def discovery_of(self, config: ServerConfig) -> Loop:
+        """What will discover as a config says. A kind of somebody else's may raise anything."""
+        options = config.discovery
+        return Loop(load(options.kind)(options), options, self._apply, name=self.name)
+
     @property
     def port(self) -> int:
         """The port it listens on, also where the config says any (0)."""
-        port: int = self._socket.getsockname()[1]
+        assert self.socket is not None
+        port: int = self.socket.getsockname()[1]
         return port
 
     @property
@@ -97,22 +131,62 @@ class Server:
         """Connections that have not ended."""
         return len(self.listener.connections) if self.listener else 0
 
+    def hand_over(self) -> None:
+        """Stop accepting, but leave the socket open, and the clients that wait in it, to another server."""
+        assert self.listener is not None
+        self.listener.hand_over()
+        self.socket = None
+
     def stop_accepting(self) -> None:
-        """Close the listening socket and end discovery; open connections go on."""
+        """Close the listening socket; open connections go on."""
         if self.listener:
             self.listener.stop_accepting()
-        self._socket.close()
-        if self.config.bind.path:
-            with contextlib.suppress(OSError):
-                os.unlink(self.config.bind.path)
+        if self.socket is not None:
+            self._unlink(self.config.bind)
+            self.socket.close()
+
+    async def drained(self, cut: asyncio.Event) -> None:
+        """Wait until the last connection has ended; for the config's shutdown_timeout, and until `cut` at most."""
+        for name in tuple(self._tasks):
+            if name != "rates":
+                await self._end(name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.shutdown_timeout):
+                while self.open_connections and not cut.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK):
+                            await cut.wait()
 
     async def stop(self) -> int:
         """Close what is still open; returns how many connections that was."""
-        closed = self.listener.close_connections() if self.listener else 0
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        closed = 0
+        if self.listener:
+            closed = self.listener.close_connections()
+            self.counters.free(self.listener.row)
+        for name in tuple(self._tasks):
+            await self._end(name)
+        self.pool.update(())
         return closed
+
+    def _run(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[what] = asyncio.create_task(work, name=f"{self.name}: {what}")
+
+    async def _end(self, what: str) -> None:
+        task = self._tasks.pop(what)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _first_answer(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_ANSWER):
+                await self.discovery.begun.wait()
+                await self.resolver.settled.wait()
+
+    def _unlink(self, bind: Bind) -> None:
+        """Nobody finds our UNIX socket from now on, unless it is another server's now."""
+        if bind.path and self.socket is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(bind.path)
 
     async def _apply(self, specs: Sequence[BackendSpec]) -> None:
         change = await finished(self.pool.updating(specs))
@@ -130,6 +204,16 @@ class Server:
             last = now
             async for _ in sliced(self.pool.pending):
                 pass
+
+
+def _settings(config: ServerConfig) -> Settings:
+    return Settings(
+        max_connections=config.max_connections,
+        client_idle_timeout=config.client_idle_timeout,
+        backend_idle_timeout=config.backend_idle_timeout,
+        backend_connection_timeout=config.backend_connection_timeout,
+        connect_attempts=config.connect_attempts,
+    )
 
 
 def _access(config: ServerConfig) -> Access | None:
