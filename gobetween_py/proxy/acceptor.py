@@ -96,7 +96,8 @@ class Acceptor:
                 self._listener.not_accepted(error)  # ECONNABORTED and the like
                 continue
             # A UNIX client's address is a name that it hardly ever has, and no IP.
-            self._listener.accepted(fd, self._family, address[0] if self._family != AF_UNIX else "")
+            host, port = (address[0], address[1]) if self._family != AF_UNIX else ("", 0)
+            self._listener.accepted(fd, self._family, host, port)
         return True
 
     def _go_on(self) -> None:

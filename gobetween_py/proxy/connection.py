@@ -61,6 +61,7 @@ class Connection:
         fd: the client's socket, owned by the connection from here on.
         family: its address family.
         host: the client's IP address, "" for a UNIX socket.
+        port: the client's port, 0 for a UNIX socket.
 
     Attributes:
         begun, answered: `time.monotonic()` when it was accepted, and when its backend had answered (0.0 = none did).
@@ -77,6 +78,7 @@ class Connection:
         "dials",
         "host",
         "listener",
+        "port",
         "slot",
         "sockaddr",
         "tried",
@@ -86,11 +88,12 @@ class Connection:
         "wheel",
     )
 
-    def __init__(self, listener: Listener, fd: int, family: int, host: str) -> None:
+    def __init__(self, listener: Listener, fd: int, family: int, host: str, port: int) -> None:
         self.listener = listener
         self.values: array[int] = listener.values
         self.wheel: Wheel = listener.wheel
         self.host = host
+        self.port = port
         self.client_fd = fd
         self.client = CSocket(family, STREAM, 0, fd)
         self.upstream: CSocket | None = None

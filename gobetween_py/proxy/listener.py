@@ -33,6 +33,9 @@ QUIET = 5.0
 OnEnd = Callable[[Connection, Reason], None]
 """Told of every connection that has ended. Runs in the data plane: it must be quick, and not raise."""
 
+OnRefusal = Callable[[str, int, Reason], None]
+"""Told of every client that was turned away at the door: IP address ("" for a UNIX socket), port, and why. As quick."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -61,6 +64,7 @@ class Listener:
 
     Attributes:
         on_end: who is told of each connection's end; may be set at any time.
+        on_refusal: who is told of each client that the access rules or the limit turn away; may be set at any time.
         refusals: clients that got nothing, by cause: access, limit, no_backend, connect_failed.
     """
 
@@ -89,6 +93,7 @@ class Listener:
         self.connections: set[Connection] = set()
         self.refusals: Counter[str] = Counter()
         self.on_end: tuple[OnEnd, ...] = ()
+        self.on_refusal: tuple[OnRefusal, ...] = ()
         self._quiet_until: dict[str, float] = {}
         self.configure(settings or Settings())
         self._acceptors = [Acceptor(self, sock)]
@@ -128,15 +133,15 @@ class Listener:
 
     # told by acceptors
 
-    def accepted(self, fd: int, family: int, host: str) -> None:
+    def accepted(self, fd: int, family: int, host: str, port: int) -> None:
         """A client has connected: serve it or turn it away. Only called between two batches of events."""
         if self.access is not None and not self.access.allows(host):
-            self._turn_away(fd, "access")
+            self._turn_away(fd, host, port, Reason.ACCESS)
         elif len(self.connections) >= self.limit:
-            self._turn_away(fd, "limit")
+            self._turn_away(fd, host, port, Reason.LIMIT)
             self._log_rarely("limit", f"max_connections = {self.settings.max_connections} reached, client refused")
         else:
-            connection = Connection(self, fd, family, host)
+            connection = Connection(self, fd, family, host, port)
             self.connections.add(connection)
             self.values[self.row + ACTIVE] += 1
             self.values[self.row + TOTAL] += 1
@@ -152,9 +157,11 @@ class Listener:
         for acceptor in self._acceptors:
             acceptor.pause()
 
-    def _turn_away(self, fd: int, cause: str) -> None:
+    def _turn_away(self, fd: int, host: str, port: int, reason: Reason) -> None:
         socket.close(fd)
-        self.refusals[cause] += 1
+        self.refusals[reason.value] += 1
+        for told in self.on_refusal:
+            told(host, port, reason)
 
     # told by connections
 
