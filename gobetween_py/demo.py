@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import uvloop
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -193,8 +194,8 @@ class Demo:
 
     def _table(self) -> Table:
         elapsed = asyncio.get_running_loop().time() - self._started
-        table = Table(title=f"{elapsed:.0f} s  {self._note}", title_justify="left")
-        table.add_column("backend", no_wrap=True, min_width=15)
+        table = Table(title=f"{elapsed:.0f} s  {self._note}", title_justify="left", box=box.SIMPLE)
+        table.add_column("backend", no_wrap=True)
         table.add_column("")
         for heading in ("weight", "picks", "share", "open", "refused", "MB", "MB/s"):
             table.add_column(heading, justify="right")
