@@ -6,21 +6,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 
-from asyncinotify import Event, Inotify, Mask
-
 from discovery.blocking import Blocking
 from discovery.contract import MAX_ANSWER, Answer, Discovery, DiscoveryError, Options
 from discovery.document import specs_of
 from discovery.fields import Required
+from discovery.inotify import changes_of
 from discovery.json_items import json_items
 from discovery.line import parse_lines
 from discovery.yaml_items import yaml_items
-
-MAX_LINKS = 40
-"""Symbolic links followed on the way to a file, as the kernel does (path_resolution(7))."""
-
-_CHANGES = Mask.CLOSE_WRITE | Mask.MOVED_TO | Mask.MOVED_FROM | Mask.CREATE | Mask.DELETE | Mask.ATTRIB
-_GONE = Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.UNMOUNT | Mask.IGNORED
 
 
 class FileOptions(Options):
@@ -63,27 +56,9 @@ class File(Discovery):
         except (ValueError, RecursionError) as error:
             raise DiscoveryError(f"{self._path} is no {self._format} file: {error}") from error
 
-    async def watch(self) -> AsyncIterator[None]:
+    def watch(self) -> AsyncIterator[None]:
         """Tells of changes of the file, and of the symbolic links that lead to it."""
-        while True:
-            with Inotify() as inotify:
-                directories = _directories(self._path)
-                for directory in directories:
-                    inotify.add_watch(directory, _CHANGES | _GONE)
-                known = _identity(self._path)
-                yield None
-                while directories == _directories(self._path):
-                    event = await inotify.get()
-                    if event.mask & _GONE:
-                        raise DiscoveryError(f"the folder {event.watch and event.watch.path} is gone")
-                    if _still_empty(event):
-                        continue
-                    before, known = known, _identity(self._path)
-                    if known != before or self._is_ours(event):
-                        yield None
-
-    def _is_ours(self, event: Event) -> bool:
-        return event.name is not None and event.name.name == self._path.name
+        return changes_of(self._path)
 
 
 def _read(path: Path) -> bytes:
@@ -96,36 +71,3 @@ def _read(path: Path) -> bytes:
     if len(content) > MAX_ANSWER:
         raise DiscoveryError(f"{path} is larger than {MAX_ANSWER >> 20} MiB")
     return content
-
-
-def _directories(path: Path) -> list[Path]:
-    """The folder of the path, and those of what it links to, link by link: where a change of any of them is seen."""
-    directories = []
-    for _ in range(MAX_LINKS):
-        path = path.parent.resolve() / path.name
-        if path.parent not in directories:
-            directories.append(path.parent)
-        if not path.is_symlink():
-            break
-        path = path.parent / path.readlink()
-    return directories
-
-
-def _identity(path: Path) -> tuple[int, ...] | None:
-    """What differs when the path leads to another or rewritten file; None without a file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode
-
-
-def _still_empty(event: Event) -> bool:
-    """A file just created is about to be written; a link is complete at once."""
-    if not event.mask & Mask.CREATE or event.path is None:
-        return False
-    try:
-        status = event.path.lstat()
-    except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
