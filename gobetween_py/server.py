@@ -17,6 +17,7 @@ from discovery.slices import finished, sliced
 from gobetween_py.bind import listen_on
 from gobetween_py.config import Bind
 from gobetween_py.config import Server as ServerConfig
+from gobetween_py.metrics.counted import Counted
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.listener import Listener, Settings
 from gobetween_py.proxy.reactor import Reactor
@@ -43,6 +44,9 @@ class Server:
     Args:
         sock: listens on the config's bind already.
 
+    Attributes:
+        counted: what is counted at the end of each connection, as far as `count_ends` says so.
+
     Raises:
         BindError: from the constructor.
     """
@@ -66,6 +70,8 @@ class Server:
         self.socket: socket.socket | None = sock or listen_on(config.bind)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.listener: Listener | None = None
+        self.counted = Counted()
+        self._counting = False
 
     async def start(self) -> None:
         """Discover, resolve, count; accept once there is a first answer. Until then clients wait in the backlog."""
@@ -85,6 +91,7 @@ class Server:
             access=_access(config),
             next_address=self.resolver.next_address,
         )
+        self.count_ends(self._counting)
         kind = config.discovery.kind
         log.info("%s: listening on %s, balance %s, discovery %s", self.name, config.bind, config.balance, kind)
 
@@ -113,6 +120,13 @@ class Server:
             self.discovery = discovery
             self._run("discovery", discovery.run())
             await self._first_answer()
+
+    def count_ends(self, counting: bool) -> None:
+        """Whether connections are counted at their end, for the metrics (0.5 µs each); may be called at any time."""
+        self._counting = counting
+        if self.listener is not None:
+            others = tuple(told for told in self.listener.on_end if told is not self.counted)
+            self.listener.on_end = (*others, self.counted) if counting else others
 
     def discovery_of(self, config: ServerConfig) -> Loop:
         """What will discover as a config says. A kind of somebody else's may raise anything."""

@@ -1,0 +1,119 @@
+"""HTTP on a listening socket of ours, in the event loop that relays too: what the API and the metrics are served by.
+
+A client can hold little and for a bounded time: so many connections, a header within IDLE seconds, an answer taken
+piece by piece, each within WRITE seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import ssl
+from collections.abc import AsyncIterable
+
+from aiohttp import web
+
+from gobetween_py import bind as sockets
+from gobetween_py.config import Bind
+
+log = logging.getLogger("pygobetween.web")
+
+CONNECTIONS = 256
+"""Connections of one site at once; more are closed at once, because each takes a file descriptor from the relays."""
+
+IDLE = 30.0
+"""Seconds for a request's header, and between two requests of a connection."""
+
+WRITE = 30.0
+"""Seconds a client may take to make room for the next piece of an answer."""
+
+STOP = 1.0
+"""Seconds that requests may go on when the site is stopped."""
+
+
+class Site:
+    """An application on a socket.
+
+    Life: construct (binds and listens; clients wait in the backlog) -> start -> stop.
+
+    Args:
+        name: for the log, "API" or "metrics".
+        tls: https with this context; None = http.
+
+    Raises:
+        BindError: from the constructor.
+    """
+
+    def __init__(self, name: str, app: web.Application, bind: Bind, tls: ssl.SSLContext | None = None) -> None:
+        self.name = name
+        self.bind = bind
+        self._socket = sockets.listen_unix(bind.path) if bind.path else sockets.listen(bind.host, bind.port)
+        self._socket.setblocking(False)
+        self._tls = tls
+        # Compressed bodies would be unpacked before anybody could say that they are too large.
+        self._runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=IDLE, handler_cancellation=True, auto_decompress=False
+        )
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Answer requests."""
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        if self.bind.path:
+            self._server = await loop.create_unix_server(self._protocol, sock=self._socket, ssl=self._tls)
+        else:
+            self._server = await loop.create_server(self._protocol, sock=self._socket, ssl=self._tls)
+        log.info("%s on %s%s", self.name, self.bind, ", TLS" if self._tls else "")
+
+    async def stop(self) -> None:
+        """Close the socket and all connections; requests under way get a moment to end."""
+        if self._server is not None:
+            self._server.close()
+        self._socket.close()
+        if self.bind.path:
+            with contextlib.suppress(OSError):
+                os.unlink(self.bind.path)
+        if self._runner.server is not None:
+            self._runner.server.pre_shutdown()
+            await self._runner.server.shutdown(STOP)
+        await self._runner.cleanup()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, also where the config says any (0)."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    def _protocol(self) -> asyncio.Protocol:
+        server = self._runner.server
+        assert server is not None
+        return TurnAway() if len(server.connections) >= CONNECTIONS else server()
+
+
+class TurnAway(asyncio.Protocol):
+    """Closes the connection: there are too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+async def stream(
+    request: web.Request, pieces: AsyncIterable[bytes], content_type: str, *, status: int = 200
+) -> web.StreamResponse:
+    """Answer with a body that is made while it is sent. A client that stops reading is cut off."""
+    response = web.StreamResponse(status=status, headers={"Content-Type": content_type})
+    try:
+        await response.prepare(request)
+        async for piece in pieces:
+            async with asyncio.timeout(WRITE):
+                await response.write(piece)
+        async with asyncio.timeout(WRITE):
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    return response
