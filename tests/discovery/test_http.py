@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from balancer.backend import BackendSpec
 from discovery.contract import MAX_ANSWER, DiscoveryError
-from discovery.http import Endpoint, parse_endpoint
+from discovery.http_client import Endpoint, parse_endpoint
 from discovery.json import Json, JsonOptions
 from tests.discovery.web import Web, endless, serving
 from tests.services.ports import free_port
