@@ -58,6 +58,10 @@ class Pool:
         """All that are listed, sorted by address: the discovered ones, and gone ones with open connections."""
         return self._roster.backends
 
+    def find(self, host: str, port: int) -> Backend | None:
+        """The listed backend with this host and port."""
+        return self._roster.find(host, port)
+
     # The data plane's side: once per connection, so written for speed. ACTIVE is column 0 of a row.
 
     def acquire(self, client: str, tried: Container[Backend] = ()) -> Backend | None:

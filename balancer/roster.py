@@ -58,6 +58,10 @@ class Roster:
             self._sorted = tuple(sorted(self._known.values(), key=attrgetter("address")))
         return self._sorted
 
+    def find(self, host: str, port: int) -> Backend | None:
+        """The one with this host and port."""
+        return self._known.get((host, port))
+
     def describe(
         self, specs: Iterable[BackendSpec], inspect: Callable[[Backend], None]
     ) -> Generator[None, None, Change]:

@@ -272,3 +272,11 @@ def test_a_backend_taken_out_by_hand_gets_nothing_not_even_in_a_panic() -> None:
     assert pick(pool) is None
     pool.set_held(first, False)
     assert picks(pool, 10) == {first.address: 10}
+
+
+def test_a_backend_is_found_for_as_long_as_it_is_listed() -> None:
+    pool = ready("weight", specs(2))
+    backend = pool.backends[0]
+    assert pool.find(*backend.key) is backend
+    pool.update([])
+    assert pool.find(*backend.key) is None
