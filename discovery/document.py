@@ -71,8 +71,9 @@ async def specs_of(
     entries: Iterable[Any], skip: Callable[[str], None], paths: Paths = DEFAULT_PATHS
 ) -> list[BackendSpec]:
     """The backends of all entries; a bad one goes to `skip`, by its number from 1. Gives way to the event loop."""
-    specs = []
-    async for number, entry in sliced(enumerate(entries, 1)):
+    specs, number = [], 0
+    async for entry in sliced(entries):
+        number += 1
         try:
             specs.append(spec_of(entry, paths))
         except ValueError as error:

@@ -12,12 +12,16 @@ Result = TypeVar("Result")
 SLICE = 0.002
 """Seconds of work before other events get their turn."""
 
+PAUSE = object()
+"""What an iterable may yield to `sliced` where much work lies between two items."""
+
 
 async def sliced(items: Iterable[Item]) -> AsyncIterator[Item]:
-    """The items one by one, giving way to the event loop whenever their processing took SLICE seconds."""
+    """The items but PAUSE, giving way to the event loop whenever their making and processing took SLICE seconds."""
     end = perf_counter() + SLICE
     for item in items:
-        yield item
+        if item is not PAUSE:
+            yield item
         if perf_counter() > end:
             await asyncio.sleep(0)
             end = perf_counter() + SLICE

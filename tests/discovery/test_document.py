@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from balancer.backend import BackendSpec
 from discovery.document import Paths, follow, parse_path, spec_of
-from discovery.json_items import json_items
+from discovery.json_items import MAX_ITEM, json_items
+from discovery.slices import PAUSE
 
 ENTRY = {"host": "a", "port": "80", "weight": 2, "priority": 3, "max_connections": 4, "sni": "x", "more": {"b.c": [7]}}
 
@@ -107,6 +108,32 @@ def test_says_where_a_text_is_no_json_or_has_no_array(text: str, path: str, prob
     with pytest.raises(ValueError) as raised:  # noqa: PT011  # the text is what is tested
         list(json_items(text, parse_path(path)))
     assert problem in str(raised.value)
+
+
+def test_an_item_has_a_largest_size_so_that_decoding_it_ends_soon() -> None:
+    """Wherever it lies, and whatever it would turn out to be."""
+    fits, problem = "x" * (MAX_ITEM - 2), r"the value at character 3 is longer than 262144|recursion"
+    assert list(json_items(json.dumps([fits] * 3))) == [fits] * 3
+    for item in f'"{fits}x"', "[" + "0," * (MAX_ITEM // 2) + "0]", '"' + r"\n" * MAX_ITEM, '{"a":' * MAX_ITEM:
+        with pytest.raises((ValueError, RecursionError), match=problem):
+            list(json_items(f"[1,{item}]"))
+
+
+def test_what_is_wrong_is_found_where_it_is() -> None:
+    """Parts of the text are decoded; characters are counted in the whole of it."""
+    text = json.dumps(["x" * 1000] * 1000)
+    with pytest.raises(ValueError, match=f"Expecting value at character {len(text)}"):
+        list(json_items(f"{text[:-1]},?]"))
+
+
+@pytest.mark.parametrize("large", [["x" * 1000] * 1000, {"a": {"b": ["x" * 100_000] * 5}, "c": [{}] * 100_000}, {}, []])
+def test_large_values_beside_the_array_are_passed_over_with_pauses(large: Any) -> None:
+    text = json.dumps({"before": large, "in": [large, ["found"], large], "after": large})
+    found = list(json_items(text, ("in", "1")))
+    assert [item for item in found if item is not PAUSE] == ["found"]
+    assert (found.count(PAUSE) > 0) == bool(large)
+    with pytest.raises(ValueError, match="no key 'there'"):
+        list(json_items(text, ("there",)))
 
 
 @pytest.mark.parametrize("text", ["[" * 1_000_000, '{"a":' * 1_000_000, '[{"a":' * 500_000])

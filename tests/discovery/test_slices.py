@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from discovery import slices
-from discovery.slices import finished, sliced
+from discovery.slices import PAUSE, finished, sliced
 
 
 class Ticks:
@@ -47,6 +47,17 @@ async def test_items_leave_turns_to_others() -> None:
     async with Ticks() as ticks:
         assert [number async for number in sliced(slow_items(5))] == [0, 1, 2, 3, 4]
         assert ticks.count >= 5
+
+
+async def test_a_pause_is_no_item_but_leaves_a_turn_to_others() -> None:
+    def items() -> Iterator[object]:
+        for number in slow_items(3):
+            yield PAUSE
+            yield number
+
+    async with Ticks() as ticks:
+        assert [item async for item in sliced(items())] == [0, 1, 2]
+        assert ticks.count >= 3
 
 
 async def test_short_work_is_not_interrupted() -> None:
