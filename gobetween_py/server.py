@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from balancer import BackendSpec, Counters, Pool
@@ -17,10 +17,14 @@ from discovery.slices import finished, sliced
 from gobetween_py.bind import listen_on
 from gobetween_py.config import Bind
 from gobetween_py.config import Server as ServerConfig
+from gobetween_py.edits import Edits
 from gobetween_py.metrics.counted import Counted
+from gobetween_py.overlay import Overlay
 from gobetween_py.proxy.access import Access
+from gobetween_py.proxy.connection import Connection
 from gobetween_py.proxy.listener import Listener, Settings
 from gobetween_py.proxy.reactor import Reactor
+from gobetween_py.proxy.reason import Reason
 from gobetween_py.resolve import Resolver, literal
 
 log = logging.getLogger("pygobetween.server")
@@ -45,6 +49,8 @@ class Server:
         sock: listens on the config's bind already.
 
     Attributes:
+        overlay: what is set by hand about its backends; a change of it counts from the next `refresh` on.
+        edits: makes such changes.
         counted: what is counted at the end of each connection, as far as `count_ends` says so.
 
     Raises:
@@ -64,6 +70,9 @@ class Server:
         self.config = config
         self.pool = Pool(config.balance, counters, priority_tiers=config.priority_tiers, locate=literal)
         self.resolver = Resolver(name, self.pool)
+        self.overlay = Overlay(config.backends)
+        self.edits = Edits(self)
+        self._refreshing = asyncio.Lock()
         self.discovery = self.discovery_of(config)
         self._reactor = reactor
         self.counters = counters
@@ -109,6 +118,9 @@ class Server:
         if (config.balance, config.priority_tiers) != (before.balance, before.priority_tiers):
             self.pool.set_algorithm(config.balance, priority_tiers=config.priority_tiers)
         self.listener.configure(_settings(config))
+        if config.backends != before.backends:
+            self.overlay.change(before.backends, config.backends)
+            await self.refresh()
         if config.access != before.access:
             self.listener.access = _access(config)
         if sock is not None:
@@ -174,6 +186,7 @@ class Server:
     async def stop(self) -> int:
         """Close what is still open; returns how many connections that was."""
         closed = 0
+        self.edits.stop()
         if self.listener:
             closed = self.listener.close_connections()
             self.counters.free(self.listener.row)
@@ -202,11 +215,27 @@ class Server:
             with contextlib.suppress(OSError):
                 os.unlink(bind.path)
 
+    async def refresh(self) -> None:
+        """Give the pool what discovery found last, and what is set by hand laid over it."""
+        async with self._refreshing:
+            change = await finished(self.pool.updating(self.overlay.specs()))
+            self.overlay.hold(self.pool)
+            self.resolver.take(change.added)
+            async for _ in sliced(self.pool.pending):
+                pass
+
+    async def close_connections(self, matches: Callable[[Connection], bool], reason: Reason) -> int:
+        """Close the open connections that match; returns how many. Others get their turns in between."""
+        closed = 0
+        async for connection in sliced(tuple(self.listener.connections if self.listener else ())):
+            if not connection.closed and matches(connection):
+                connection.close(reason)
+                closed += 1
+        return closed
+
     async def _apply(self, specs: Sequence[BackendSpec]) -> None:
-        change = await finished(self.pool.updating(specs))
-        self.resolver.take(change.added)
-        async for _ in sliced(self.pool.pending):
-            pass
+        self.overlay.found = specs
+        await self.refresh()
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()

@@ -8,10 +8,11 @@ from pydantic_core import PydanticCustomError
 from balancer import registry as balancers
 from discovery.contract import Options
 from discovery.duration import Duration
-from discovery.fields import Flag
+from discovery.fields import Array, Flag
 from gobetween_py.config.access import Access
 from gobetween_py.config.bind import BindAddress
 from gobetween_py.config.healthcheck import Healthcheck
+from gobetween_py.config.override import Override
 from gobetween_py.config.tls import BackendsTls, Tls
 from gobetween_py.section import Count, Positive, RuleError, Section
 
@@ -92,6 +93,8 @@ class Server(Section):
     healthcheck: Healthcheck = Healthcheck()
     discovery: SerializeAsAny[Options]
     """Where the backends come from; the keys depend on its kind."""
+    backends: Array[Override] = ()
+    """What is set by hand about single backends, whether discovery finds them or not."""
 
     @property
     def transport(self) -> Literal["tcp", "udp"]:
@@ -133,6 +136,15 @@ class Server(Section):
                     "protocol 'udp' needs an end of its sessions: one of client_idle_timeout, backend_idle_timeout, "
                     "udp.max_requests, udp.max_responses"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _a_backend_is_set_once(self) -> Self:
+        seen: set[str] = set()
+        for backend in self.backends:
+            if backend.address in seen:
+                raise RuleError(f"{backend.address!r} is there twice", "backends")
+            seen.add(backend.address)
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ class Reason(Enum):
     CONNECT = "connect_failed"  # no backend that was tried answered
     RESOURCES = "out_of_resources"  # no fd for the backend's socket
     DRAIN = "drain"  # drained, and the time given for it is over
+    KILLED = "killed"  # somebody closed it by hand
     SHUTDOWN = "shutdown"
     DEFECT = "defect"
 
