@@ -40,6 +40,12 @@ class Bind:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs of this machine reach it, as far as can be told without resolving names."""
+        address = _address(self.host)
+        return address == "localhost" if isinstance(address, str) else address.is_loopback
+
     def overlaps(self, other: "Bind") -> bool:
         """Whether the kernel would refuse the second of the two, as far as can be told without resolving names."""
         if self.path or other.path:

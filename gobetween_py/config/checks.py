@@ -28,8 +28,6 @@ class Row(NamedTuple):
 
 NOT_YET: dict[str, Row] = {
     "the profiler": Row(Profiler, "enabled", lambda profiler: profiler.enabled),
-    "the API": Row(Api, "enabled", lambda api: api.enabled),
-    "the metrics endpoint": Row(Metrics, "enabled", lambda metrics: metrics.enabled),
     "ACME": Row(Acme, "", lambda _: True),
     "protocol 'tls'": Row(Server, "protocol", lambda server: server.protocol == "tls"),
     "protocol 'udp'": Row(Server, "protocol", lambda server: server.protocol == "udp"),
@@ -53,6 +51,12 @@ NO_EFFECT: dict[str, Row] = {
 }
 """What may stand in a config but does nothing there: a warning."""
 
+RISKS: dict[str, Row] = {
+    "anybody who reaches this address may change everything: set basic_auth, bearer_tokens or tls.client_ca_path, or "
+    "bind to 127.0.0.1": Row(Api, "bind", lambda api: api.enabled and api.is_open),
+}
+"""What works, but should be known: a warning."""
+
 ACME_HOSTS = Row(Tls, "acme_hosts", lambda tls: tls.acme_hosts)
 
 
@@ -69,10 +73,10 @@ def not_available(built: Built) -> Iterator[Problem]:
                 yield Problem(_at(path, "kind"), str(error))
 
 
-def without_effect(built: Built) -> Iterator[Problem]:
-    """Every setting that does nothing where it stands."""
+def worth_a_warning(built: Built) -> Iterator[Problem]:
+    """Every setting that does nothing where it stands, or is a risk."""
     for path, section in built:
-        for reason, row in NO_EFFECT.items():
+        for reason, row in {**NO_EFFECT, **RISKS}.items():
             if _applies(row, section):
                 yield Problem(_at(path, row.key), reason)
 

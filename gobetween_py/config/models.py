@@ -1,11 +1,11 @@
 """The whole config: the sections beside the servers, and Config itself."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from discovery.duration import Duration
-from discovery.fields import FileName, Flag, Required, Secret
+from discovery.fields import Array, FileName, Flag, Required, Secret
 from gobetween_py.config.bind import Bind, BindAddress
 from gobetween_py.config.dump import secrets_in
 from gobetween_py.config.server import Server
@@ -28,8 +28,21 @@ class Profiler(Section):
     bind: BindAddress = Bind("", 6060)
 
 
+TOKEN = 16
+"""Characters that a bearer token has at least."""
+
+
+def _long_enough(token: SecretStr) -> SecretStr:
+    if len(token.get_secret_value()) < TOKEN:
+        raise ValueError(f"is too short to be safe: a token has at least {TOKEN} characters")
+    return token
+
+
+Token = Annotated[Secret, AfterValidator(_long_enough)]
+
+
 class BasicAuth(Section):
-    """The one user of the API."""
+    """A user of the API."""
 
     login: Required
     password: Secret
@@ -40,6 +53,9 @@ class ApiTls(Section):
 
     cert_path: FileName = Field(min_length=1)
     key_path: FileName = Field(min_length=1)
+    client_ca_path: FileName = ""
+    """Authorities one of which must have signed the certificate that a client then has to show; "" = none is asked for.
+    """
 
 
 class Api(Section):
@@ -49,9 +65,19 @@ class Api(Section):
     bind: BindAddress = Bind("", 8888)
     cors: Flag = False
     """Whether pages of other origins may call the API."""
+    persist: Flag = False
+    """Whether what the API changes is written to the config file."""
     basic_auth: BasicAuth | None = None
+    bearer_tokens: Array[Token] = ()
+    """Any of them will do, instead of login and password."""
     tls: ApiTls | None = None
     """Present = https."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody who reaches the address may use it."""
+        asks = self.basic_auth or self.bearer_tokens or (self.tls and self.tls.client_ca_path)
+        return not (asks or self.bind.path or self.bind.is_loopback)
 
 
 class Metrics(Section):

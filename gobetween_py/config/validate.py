@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from discovery import registry as kinds
 from discovery.contract import Options
 from discovery.registry import BrokenPluginError, NotAvailableError, UnknownKindError
-from gobetween_py.config.checks import clashes, not_available, without_effect
+from gobetween_py.config.checks import clashes, not_available, worth_a_warning
 from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
 from gobetween_py.config.models import Config, Defaults
 from gobetween_py.config.wording import not_a_table, not_allowed, problems_of, unknown_key
@@ -33,7 +33,7 @@ def build(data: object, *, lenient: bool = False) -> tuple[Config, list[Problem]
     problems = [*run.problems, *clashes(run.built), *not_available(run.built)]
     if problems or config is None:
         raise ConfigErrors(problems)
-    return config, [*run.warnings, *without_effect(run.built)]
+    return config, [*run.warnings, *worth_a_warning(run.built)]
 
 
 class Validation:

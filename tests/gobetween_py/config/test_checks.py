@@ -1,7 +1,7 @@
 import pytest
 
 from gobetween_py.config import Config, ConfigErrors, load
-from gobetween_py.config.checks import NO_EFFECT, NOT_YET, without_effect
+from gobetween_py.config.checks import NO_EFFECT, NOT_YET, RISKS, worth_a_warning
 from gobetween_py.config.validate import Validation, build
 
 STATIC = {"kind": "static", "static_list": ["127.0.0.1:8000"]}
@@ -14,8 +14,6 @@ def server(**keys: object) -> dict[str, object]:
 
 USES: dict[str, dict[str, object]] = {
     "the profiler": {"profiler": {"enabled": True}},
-    "the API": {"api": {"enabled": True}},
-    "the metrics endpoint": {"metrics": {"enabled": True}},
     "ACME": {"acme": {}},
     "protocol 'tls'": {"servers": {"a": server(protocol="tls", tls=TLS)}},
     "protocol 'udp'": {"servers": {"a": server(protocol="udp", udp={"max_requests": 1})}},
@@ -97,11 +95,11 @@ def test_what_has_no_effect_is_warned_of(keys: dict[str, object], expected: list
     run = Validation()
     run.section(Config, {"servers": {"a": server(**keys)}})
     assert not run.problems
-    assert [str(problem) for problem in without_effect(run.built)] == expected
+    assert [str(problem) for problem in worth_a_warning(run.built)] == expected
 
 
-def test_every_row_without_effect_is_for_a_key_of_its_section() -> None:
-    for row in [*NO_EFFECT.values(), *NOT_YET.values()]:
+def test_every_row_worth_a_warning_is_for_a_key_of_its_section() -> None:
+    for row in [*NO_EFFECT.values(), *NOT_YET.values(), *RISKS.values()]:
         assert not row.key or row.key in row.section.model_fields
 
 
