@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from discovery.duration import Duration
 from discovery.fields import Array, FileName, Flag, Required, Secret
+from gobetween_py.config.access_log import AccessLog
 from gobetween_py.config.bind import Bind, BindAddress
 from gobetween_py.config.dump import secrets_in
 from gobetween_py.config.server import Server
@@ -113,12 +114,14 @@ class Acme(Section):
 
 
 class Config(Section):
-    """A config file. Made by `load` and `load_file`, which also carry [defaults] over into the servers."""
+    """A config file. Made by `load` and `load_file`, which carry [defaults] and [access_log] over into the servers."""
 
     logging: Logging = Logging()
     profiler: Profiler = Profiler()
     api: Api = Api()
     metrics: Metrics = Metrics()
+    access_log: AccessLog | None = None
+    """For every server that does not say otherwise."""
     defaults: Defaults = Defaults()
     acme: Acme | None = None
     servers: dict[str, Server] = Field(default_factory=dict)

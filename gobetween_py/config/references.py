@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from discovery.fields import Refers
+from gobetween_py.config.access_log import AccessLog
 from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
 from gobetween_py.config.healthcheck import Healthcheck
 from gobetween_py.config.models import Config
@@ -15,7 +16,7 @@ from gobetween_py.config.server import Server
 
 def missing_files(config: Config) -> None:
     """Raises ConfigErrors that names each file that is not there or cannot be read, and each program likewise."""
-    problems = [*_missing(config, ()), *_log_file(config)]
+    problems = [*_missing(config, ()), *_log_files(config)]
     if problems:
         raise ConfigErrors(problems)
 
@@ -59,11 +60,21 @@ def _unreadable(file: str) -> str:
     return "" if os.access(file, os.R_OK, effective_ids=True) else "cannot be read: permission denied"
 
 
-def _log_file(config: Config) -> Iterator[Problem]:
-    output = config.logging.output
-    folder = os.path.dirname(os.path.abspath(output))
-    if output not in ("stdout", "stderr"):
-        if os.path.isdir(output):
-            yield Problem("logging.output", "is a directory, not a file", repr(output))
-        elif not os.path.isdir(folder):
-            yield Problem("logging.output", f"cannot be written: there is no directory {folder!r}", repr(output))
+def _log_files(config: Config) -> Iterator[Problem]:
+    if config.logging.output not in ("stdout", "stderr"):
+        yield from _not_writable("logging.output", config.logging.output)
+    logs: dict[Path, AccessLog | None] = {("access_log",): config.access_log}
+    logs |= {("servers", name, "access_log"): server.access_log for name, server in config.servers.items()}
+    told = set()
+    for path, log in logs.items():
+        if log and log.enabled and log.output.kind == "file" and log.output not in told:
+            told.add(log.output)
+            yield from _not_writable(path_text((*path, "output")), log.output.path)
+
+
+def _not_writable(where: str, file: str) -> Iterator[Problem]:
+    folder = os.path.dirname(os.path.abspath(file))
+    if os.path.isdir(file):
+        yield Problem(where, "is a directory, not a file", repr(file))
+    elif not os.path.isdir(folder):
+        yield Problem(where, f"cannot be written: there is no directory {folder!r}", repr(file))

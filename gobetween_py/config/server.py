@@ -10,6 +10,7 @@ from discovery.contract import Options
 from discovery.duration import Duration
 from discovery.fields import Array, Flag
 from gobetween_py.config.access import Access
+from gobetween_py.config.access_log import AccessLog
 from gobetween_py.config.bind import BindAddress
 from gobetween_py.config.healthcheck import Healthcheck
 from gobetween_py.config.override import Override
@@ -89,6 +90,8 @@ class Server(Section):
     """Present = TLS to the backends."""
     udp: Udp | None = None
     access: Access = Access()
+    access_log: AccessLog | None = None
+    """A line for each connection at its end; what is not said here is taken from the section [access_log]."""
     proxy_protocol: ProxyProtocol | None = None
     healthcheck: Healthcheck = Healthcheck()
     discovery: SerializeAsAny[Options]

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from discovery import registry as kinds
 from discovery.contract import Options
 from discovery.registry import BrokenPluginError, NotAvailableError, UnknownKindError
+from gobetween_py.config.access_log import AccessLog
 from gobetween_py.config.checks import clashes, not_available, worth_a_warning
 from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
 from gobetween_py.config.models import Config, Defaults
@@ -126,22 +127,31 @@ class Validation:
 
 
 def inherit(data: object) -> object:
-    """A copy of a config in which each server has the keys of [defaults] that it does not set itself.
+    """A copy of a config in which each server has the keys of [defaults] and [access_log] that it does not set itself.
 
     Only valid ones: a bad default is told of once, where it stands.
     """
-    if not isinstance(data, Mapping):
+    if not isinstance(data, Mapping) or not isinstance(servers := data.get("servers"), Mapping):
         return data
-    defaults, servers = data.get("defaults"), data.get("servers")
-    if not isinstance(defaults, Mapping) or not isinstance(servers, Mapping):
-        return data
-    valid = {name: value for name, value in defaults.items() if _validates(Defaults, {name: value})}
-    return {
-        **data,
-        "servers": {
-            name: {**valid, **server} if isinstance(server, Mapping) else server for name, server in servers.items()
-        },
-    }
+    defaults, access_log = _valid_keys(Defaults, data.get("defaults")), _valid_keys(AccessLog, data.get("access_log"))
+    return {**data, "servers": {name: _inherit(server, defaults, access_log) for name, server in servers.items()}}
+
+
+def _inherit(server: object, defaults: Table | None, access_log: Table | None) -> object:
+    if not isinstance(server, Mapping):
+        return server
+    whole = {**(defaults or {}), **server}
+    own = server.get("access_log", {})
+    if access_log is not None and isinstance(own, Mapping):
+        whole["access_log"] = {**access_log, **own}
+    return whole
+
+
+def _valid_keys(model: type[BaseModel], section: object) -> Table | None:
+    """What is valid of a section; None when there is none."""
+    if not isinstance(section, Mapping):
+        return None
+    return {name: value for name, value in section.items() if _validates(model, {name: value})}
 
 
 def _section_in(field: FieldInfo) -> tuple[type[BaseModel] | None, bool]:

@@ -117,7 +117,7 @@ def test_unknown_keys_are_errors() -> None:
 def test_unknown_keys_are_warnings_when_lenient() -> None:
     config, warnings = build({"servers": {"a": server(bnid=":3001")}, "extra": {"deep": 1}}, lenient=True)
     assert [str(warning) for warning in warnings] == [
-        "extra: unknown key; allowed: logging, profiler, api, metrics, defaults, acme, servers",
+        "extra: unknown key; allowed: logging, profiler, api, metrics, access_log, defaults, acme, servers",
         "servers.a.bnid: unknown key; did you mean 'bind'?",
     ]
     assert config == build({"servers": {"a": server()}})[0]
