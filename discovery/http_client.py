@@ -8,6 +8,7 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
@@ -129,9 +130,7 @@ class HttpClient:
             if response.status != 200:
                 raise DiscoveryError(f"{self._endpoint.shown} answered {response.status} {response.reason}")
             body = await _read(response, self._endpoint.shown)
-            self._latest = {
-                asks: response.headers[told] for told, asks in _VALIDATORS.items() if told in response.headers
-            }
+            self._latest = _validators(response.headers)
             return body
 
     def _open(self) -> aiohttp.ClientSession:
@@ -164,6 +163,20 @@ async def _read(response: aiohttp.ClientResponse, shown: str) -> bytes:
             return bytes(body)
     response.close()
     raise DiscoveryError(f"{shown} answered more than {MAX_ANSWER >> 20} MiB")
+
+
+def _validators(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers that ask whether the text has changed since; none while it could change within the second it bears.
+
+    RFC 9110, 8.8.2.2. That counts for the ETag too: nginx makes it of that second and the size.
+    """
+    try:
+        date, modified = (parsedate_to_datetime(headers[name]) for name in ("Date", "Last-Modified"))
+        if modified >= date:
+            return {}
+    except (KeyError, ValueError, TypeError):  # TypeError: one has a time zone, the other none
+        pass
+    return {asks: headers[told] for told, asks in _VALIDATORS.items() if told in headers}
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ import base64
 import gzip
 import resource
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,30 @@ async def test_an_unchanged_answer_is_not_sent_again(server: Web) -> None:
     assert await discovery.fetch() == SPECS
     assert await discovery.fetch() == SPECS
     assert [request.headers.get("If-None-Match") for request in server.requests] == [None, '"1"']
+    await discovery.close()
+
+
+@pytest.mark.parametrize(
+    ("age", "asked"), [(1, True), (0, False), (-9, False)], ids=["a second ago", "in this second", "in the future"]
+)
+async def test_what_changed_in_this_second_may_change_again_unseen(server: Web, age: int, asked: bool) -> None:
+    """nginx's ETag is made of the second of the last change and the size: another list may bear the same."""
+    now = 1_800_000_000
+    server.headers = {"ETag": '"1"', "Date": formatdate(now, usegmt=True), "Last-Modified": formatdate(now - age, usegmt=True)}
+    discovery = make(server.url)
+    for _ in range(2):
+        assert await discovery.fetch() == SPECS
+    again = server.requests[1].headers
+    assert ("If-None-Match" in again, "If-Modified-Since" in again) == (asked, asked)
+    await discovery.close()
+
+
+async def test_dates_that_are_none_say_nothing(server: Web) -> None:
+    server.headers = {"ETag": '"1"', "Date": "yesterday", "Last-Modified": "Sat, 01 Jan 2022 00:00:00"}
+    discovery = make(server.url)
+    for _ in range(2):
+        assert await discovery.fetch() == SPECS
+    assert "If-None-Match" in server.requests[1].headers
     await discovery.close()
 
 
