@@ -60,12 +60,13 @@ DockerUrl = Annotated[StrictStr, AfterValidator(_url_of("unix", "http", "https",
 LxdUrl = Annotated[StrictStr, AfterValidator(_url_of("unix", "https"))]
 
 
-def _host_port(text: str) -> str:
+def check_host_port(text: str) -> str:
+    """The text, where it is `host:port`. Raises ValueError."""
     host, port = split_address(text)
     plain_host(host)
     number("port", port, 1, 65535)
     return text
 
 
-HostPort = Annotated[StrictStr, AfterValidator(_host_port)]
+HostPort = Annotated[StrictStr, AfterValidator(check_host_port)]
 """`host:port`, IPv6 in brackets."""

@@ -1,7 +1,7 @@
 """Seeing by inotify(7) that a file is another one, or was written."""
 
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from asyncinotify import Event, Inotify, Mask
@@ -15,7 +15,7 @@ _CHANGES = Mask.CLOSE_WRITE | Mask.MOVED_TO | Mask.MOVED_FROM | Mask.CREATE | Ma
 _GONE = Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.UNMOUNT | Mask.IGNORED
 
 
-async def changes_of(path: Path) -> AsyncIterator[None]:
+async def changes_of(path: Path) -> AsyncGenerator[None]:
     """Yields at once, and whenever the file may have changed: by writing, by replacement, by a link on the way to it.
 
     A file that is written in place is told of when the writer closes it. Raises DiscoveryError when a folder on the
@@ -26,7 +26,7 @@ async def changes_of(path: Path) -> AsyncIterator[None]:
             directories = _directories(path)
             for directory in directories:
                 inotify.add_watch(directory, _CHANGES | _GONE)
-            known = _identity(path)
+            known = identity(path)
             yield None
             while directories == _directories(path):
                 event = await inotify.get()
@@ -34,7 +34,7 @@ async def changes_of(path: Path) -> AsyncIterator[None]:
                     raise DiscoveryError(f"the folder {event.watch and event.watch.path} is gone")
                 if _still_empty(event):
                     continue
-                before, known = known, _identity(path)
+                before, known = known, identity(path)
                 if known != before or (event.name is not None and event.name.name == path.name):
                     yield None
 
@@ -52,7 +52,7 @@ def _directories(path: Path) -> list[Path]:
     return directories
 
 
-def _identity(path: Path) -> tuple[int, ...] | None:
+def identity(path: Path) -> tuple[int, ...] | None:
     """What differs when the path leads to another or rewritten file; None without a file."""
     try:
         status = path.stat()

@@ -11,27 +11,37 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 from balancer import Counters
+from discovery.contract import DiscoveryError
 from gobetween_py import log as logs
 from gobetween_py.bind import BindError
-from gobetween_py.config import Config
+from gobetween_py.config import Config, ConfigErrors
+from gobetween_py.config import Server as ServerConfig
+from gobetween_py.config.edit import with_server, without_server
+from gobetween_py.metrics.endpoint import Endpoint
+from gobetween_py.plan import MakeSite, Plan
 from gobetween_py.proxy.reactor import Reactor
-from gobetween_py.reload import Outcome, Status
+from gobetween_py.reload import Difference, NameTakenError, Outcome, Status, UnknownServerError
 from gobetween_py.server import Server
+from gobetween_py.sources.contract import Source
+from gobetween_py.web import Site
 
 log = logging.getLogger("pygobetween")
 
-LOOK = 0.05
-"""Seconds between looks at whether the last connection has ended."""
 
+def run(config: Config, source: Source | None = None, *, watch: bool = False, pidfile: Path | None = None) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status: 0, or 1 when it could not start.
 
-def run(config: Config, *, pidfile: Path | None = None) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit status: 0, or 1 when it could not start."""
+    Args:
+        source: what the config was read from, to be read again on SIGHUP.
+        watch: whether it is followed when it changes.
+    """
     try:
         logs.configure(config.logging.level, config.logging.output, config.logging.format, secrets=config.secrets())
     except OSError as error:
@@ -39,7 +49,7 @@ def run(config: Config, *, pidfile: Path | None = None) -> int:
     _raise_file_limit()
     try:
         with _pidfile(pidfile):
-            uvloop.run(App(config).run())
+            uvloop.run(App(config, source).run(watch=watch))
     except BindError as error:
         return _refuse(str(error))
     except OSError as error:
@@ -50,59 +60,97 @@ def run(config: Config, *, pidfile: Path | None = None) -> int:
 
 
 class App:
-    """All servers of a config in one process."""
+    """All servers of a config in one process.
 
-    def __init__(self, config: Config) -> None:
+    Attributes:
+        config: the running one.
+        servers: by name, always the same dict. Those that are being removed are not in it any more.
+        sites: what answers HTTP, by the key of its section: api, metrics, profiler.
+        reloads: how reading the config again went.
+    """
+
+    def __init__(self, config: Config, source: Source | None = None) -> None:
         self.config = config
         self.servers: dict[str, Server] = {}
+        self.sites: dict[str, Site] = {}
         self.reloads = Status()
+        self._source = source
+        self._counters = Counters()
+        self._changing = asyncio.Lock()
+        self._leaving: set[asyncio.Task[int]] = set()
+        self._sections: dict[str, MakeSite] = {
+            "metrics": lambda config, sock: Endpoint(config.metrics.bind, self.servers, self.reloads, sock=sock)
+        }
+        self._hangup = asyncio.Event()
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
 
-    async def run(self) -> None:
+    async def run(self, *, watch: bool = False) -> None:
         """Start everything, wait for a signal, end in order.
+
+        Args:
+            watch: whether the config's source is watched, and followed when it changes.
 
         Raises:
             BindError: a server cannot listen; nothing was started.
         """
         loop = asyncio.get_running_loop()
-        reactor = Reactor(loop)
-        counters = Counters()
+        self._reactor = Reactor(loop)
+        tasks: list[asyncio.Task[None]] = []
         try:
-            for name, server in self.config.servers.items():
-                try:
-                    self.servers[name] = Server(name, server, reactor, counters)
-                except BindError as error:
-                    raise BindError(f"servers.{name}.bind: {error}") from error
             for signum in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(signum, self._on_signal, signum)
-            await asyncio.gather(*(running.start() for running in self.servers.values()))
+            loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+            async with self._changing:
+                await self._apply(self.config, since=Config())
+            tasks.append(asyncio.create_task(self._reload_on_hangup(), name="SIGHUP"))
+            if watch and self._source is not None:
+                tasks.append(asyncio.create_task(self._follow(self._source), name="watch"))
             # What was made until here stays: the collector need not look at it again.
             gc.collect()
             gc.freeze()
             notify("READY=1")
             await self._stop.wait()
             notify("STOPPING=1")
-            await self._drain()
         finally:
-            for running in self.servers.values():
-                running.stop_accepting()
-            await asyncio.gather(*(running.stop() for running in self.servers.values()))
-            reactor.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for server in self.servers.values():
+                self._see_off(server)
+            for site in self.sites.values():
+                self._see_off_site(site)
+            cut = sum(await asyncio.gather(*self._leaving))
+            log.info("stopped%s", f", {cut} open connections closed" if cut else "")
+            self._reactor.close()
 
     # Changes of the config while it runs: one at a time, each checked whole before anything is touched.
 
     async def reload(self, cause: str) -> Outcome:
-        """Read the config's source again and apply what differs. What is wrong with it is in the outcome and the log."""
-        raise NotImplementedError
+        """Read the config's source again and apply what differs. What is wrong is in the outcome and in the log.
 
-    async def apply(self, config: Config) -> None:
+        Args:
+            cause: who asks, for the log: SIGHUP, API.
+        """
+        if self._source is None:
+            return self._note(Outcome(cause, ("there is no file, URL or key to read the config from",)))
+        async with self._changing:
+            try:
+                text = await self._source.read()
+            except ConfigErrors as errors:
+                return self._note(Outcome(cause, tuple(map(str, errors.problems))))
+            return await self._take(self._source, text, cause)
+
+    async def apply(self, config: Config) -> Difference:
         """Make a config the running one: what differs is changed, in place where possible.
 
+        Returns when each server that is new, or has another discovery, has its first answer (or FIRST_ANSWER is over).
+
         Raises:
-            ConfigErrors, BindError, OSError: nothing was changed.
+            BindError, OSError, DiscoveryError: nothing was changed.
         """
-        raise NotImplementedError
+        async with self._changing:
+            return await self._apply(config)
 
     async def add(self, name: str, data: object) -> None:
         """Start one more server.
@@ -111,18 +159,23 @@ class App:
             data: the table of `[servers.NAME]` as plain data; [defaults] fill in what it does not say.
 
         Raises:
-            NameTakenError, ConfigErrors, BindError: nothing was changed. An address that another server has is a
-                BindError too.
+            NameTakenError, ConfigErrors, ClashError, BindError: nothing was changed.
         """
-        raise NotImplementedError
+        async with self._changing:
+            if name in self.servers:
+                raise NameTakenError(name)
+            await self._apply(with_server(self.config, name, data))
 
     async def change(self, name: str, data: object) -> None:
         """Give a server another table, whole: in place, connections and counters are kept.
 
         Raises:
-            UnknownServerError, ConfigErrors, BindError: nothing was changed.
+            UnknownServerError, ConfigErrors, ClashError, BindError: nothing was changed.
         """
-        raise NotImplementedError
+        async with self._changing:
+            if name not in self.servers:
+                raise UnknownServerError(name)
+            await self._apply(with_server(self.config, name, data))
 
     async def remove(self, name: str) -> None:
         """Stop a server: it is gone at once from `servers`; its connections may end within its shutdown_timeout.
@@ -130,29 +183,120 @@ class App:
         Raises:
             UnknownServerError: nothing was changed.
         """
-        raise NotImplementedError
+        async with self._changing:
+            if name not in self.servers:
+                raise UnknownServerError(name)
+            await self._apply(without_server(self.config, name))
+
+    async def _reload_on_hangup(self) -> None:
+        while True:
+            await self._hangup.wait()
+            self._hangup.clear()
+            await self.reload("SIGHUP")
+
+    async def _follow(self, source: Source) -> None:
+        async for text in source.changes():
+            async with self._changing:
+                if isinstance(text, str):
+                    await self._take(source, text, "watch")
+                else:
+                    self._note(Outcome("watch", tuple(map(str, text.problems))))
+
+    async def _take(self, source: Source, text: str, cause: str) -> Outcome:
+        """Apply what a text says."""
+        try:
+            # In a thread: a long config takes a second to read.
+            config = await asyncio.to_thread(source.config_of, text)
+            return self._note(Outcome(cause, difference=await self._apply(config)))
+        except ConfigErrors as errors:
+            return self._note(Outcome(cause, tuple(map(str, errors.problems))))
+        except (BindError, DiscoveryError, OSError) as error:
+            return self._note(Outcome(cause, (str(error),)))
+        except Exception as error:
+            log.exception("defect in a reload")
+            return self._note(Outcome(cause, (f"{type(error).__name__}: {error}",)))
+
+    async def _apply(self, config: Config, *, since: Config | None = None) -> Difference:
+        """The difference to `since`, the running config, made whole or not at all."""
+        plan = Plan(
+            since or self.config,
+            config,
+            servers=self.servers,
+            sites=self.sites,
+            make=self._make,
+            sections=self._sections,
+        )
+        try:
+            plan.prepare()
+        except BaseException:
+            await plan.undo()
+            raise
+        self.config = config
+        if plan.handler is not None:
+            logs.install(plan.handler, config.logging.level)
+        for server in plan.handing_over:
+            server.hand_over()
+        for server in plan.leaving:
+            self._see_off(self.servers.pop(server.name))
+        for key in plan.sites_leaving:
+            self._see_off_site(self.sites.pop(key), replaced=plan.replaces(key))
+        running = {name: plan.starting.get(name) or self.servers[name] for name in config.servers}
+        self.servers.clear()
+        self.servers.update(running)
+        self.sites.update(plan.sites_starting)
+        await asyncio.gather(
+            *(server.start() for server in plan.starting.values()),
+            *(each.server.change(each.config, sock=each.sock, discovery=each.discovery) for each in plan.changing),
+            *(site.start() for site in plan.sites_starting.values()),
+        )
+        return plan.what
+
+    def _make(self, name: str, config: ServerConfig, sock: socket.socket) -> Server:
+        return Server(name, config, self._reactor, self._counters, sock=sock)
+
+    def _note(self, outcome: Outcome) -> Outcome:
+        """Keep it, and log it."""
+        self.reloads.note(outcome)
+        if outcome.errors:
+            log.error("%s: the config is not reloaded, nothing has changed:", outcome.cause)
+            for line in outcome.errors:
+                log.error("%s: %s", outcome.cause, line)
+        else:
+            log.info("%s: reloaded: %s", outcome.cause, outcome.difference)
+        return outcome
+
+    # The end, of a server or of all.
+
+    def _see_off(self, server: Server) -> None:
+        """Stop accepting now; let open connections end, or close them after the server's shutdown_timeout."""
+        server.stop_accepting()
+        self._see_to(self._drain(server), f"{server.name}: end")
+
+    def _see_off_site(self, site: Site, *, replaced: bool = False) -> None:
+        """Stop it, without waiting: the request that asks for it may be one of its own."""
+
+        async def stop() -> int:
+            await site.stop(replaced=replaced)
+            return 0
+
+        self._see_to(stop(), f"{site.name}: end")
+
+    def _see_to(self, work: Coroutine[Any, Any, int], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _drain(self, server: Server) -> int:
+        await server.drained(self._stop_now)
+        cut = await server.stop()
+        log.info("%s: ended%s", server.name, f", {cut} open connections closed" if cut else "")
+        return cut
 
     def _on_signal(self, signum: int) -> None:
         if self._stop.is_set():
             self._stop_now.set()
         log.info("%s: stopping%s", signal.Signals(signum).name, " at once" if self._stop.is_set() else "")
         self._stop.set()
-
-    async def _drain(self) -> None:
-        """Stop accepting; give open connections each server's shutdown_timeout to end, less after a second signal."""
-        for server in self.servers.values():
-            server.stop_accepting()
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        while not self._stop_now.is_set():
-            waited = loop.time() - started
-            if not any(s.open_connections and waited < s.config.shutdown_timeout for s in self.servers.values()):
-                break
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK):
-                    await self._stop_now.wait()
-        cut = sum(server.open_connections for server in self.servers.values())
-        log.info("stopped%s", f", {cut} open connections closed" if cut else "")
 
 
 def notify(state: str) -> None:

@@ -1,15 +1,20 @@
 """The command `pygobetween`: what was asked for, and a config or one line for each thing that is wrong with it."""
 
 import argparse
+import asyncio
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from discovery.duration import parse_duration
+from discovery.fields import check_host_port
+from discovery.registry import NotAvailableError
 from gobetween_py import __version__
-from gobetween_py.config import Config, ConfigErrors, Problem, load_file
-from gobetween_py.config.references import missing_files
+from gobetween_py.config import Config, ConfigErrors, Problem
+from gobetween_py.sources.contract import Reading, Source
+from gobetween_py.sources.file import FileSource
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -28,21 +33,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_balancer(chosen: argparse.Namespace) -> int:
     """Balances until it is told to stop."""
-    config = _config(chosen, sys.stderr.write)
-    if config is None:
+    read = _read(chosen, sys.stderr.write)
+    if read is None:
         return 1
+    source, config = read
     from gobetween_py import app  # noqa: PLC0415  # the other commands need none of it
 
-    return app.run(config, pidfile=chosen.pidfile)
+    return app.run(config, source, watch=chosen.watch, pidfile=chosen.pidfile)
 
 
 def check(chosen: argparse.Namespace) -> int:
     """Prints the verdict on a config."""
-    config = _config(chosen, sys.stdout.write)
-    if config is None:
+    read = _read(chosen, sys.stdout.write)
+    if read is None:
         return 1
+    source, config = read
     count = len(config.servers)
-    print(f"{chosen.config}: valid, {count} server{'' if count == 1 else 's'}")
+    print(f"{source.name}: valid, {count} server{'' if count == 1 else 's'}")
     return 0
 
 
@@ -64,31 +71,45 @@ def demo(chosen: argparse.Namespace) -> int:
     return show.main(chosen.seconds)
 
 
-def not_available(chosen: argparse.Namespace) -> int:
-    """Refuses a command that is known but not built."""
-    print(f"pygobetween: {chosen.command} is not available yet", file=sys.stderr)
-    return 1
-
-
-def _config(chosen: argparse.Namespace, write: Callable[[str], object]) -> Config | None:
-    """The config of the chosen file; None when it is wrong, which is then written, a line a problem."""
+def _read(chosen: argparse.Namespace, write: Callable[[str], object]) -> tuple[Source, Config] | None:
+    """The source that was chosen, and its config; None when it is wrong, which is then written, a line a problem."""
 
     def warn(problem: Problem) -> None:
         write(f"warning: {problem}\n")
 
-    if chosen.config is None:
-        write("pygobetween: which config? Give -c FILE\n")
+    async def text(source: Source) -> str:
+        try:
+            return await source.read()
+        finally:
+            await source.close()  # another event loop will use it
+
+    try:
+        source = _source(chosen)
+    except (ValueError, NotAvailableError) as error:
+        write(f"pygobetween: {error}\n")
         return None
     try:
-        config = load_file(
-            chosen.config, chosen.format, environment=chosen.environment, lenient=chosen.lenient, warn=warn
-        )
-        missing_files(config)
+        return source, source.config_of(asyncio.run(text(source)), warn)
     except ConfigErrors as errors:
         count = len(errors.problems)
-        write(f"{errors}\n{chosen.config}: {count} error{'' if count == 1 else 's'}\n")
+        write(f"{errors}\n{source.name}: {count} error{'' if count == 1 else 's'}\n")
         return None
-    return config
+
+
+def _source(chosen: argparse.Namespace) -> Source:
+    """Where the config is. Raises ValueError, and NotAvailableError where a Python package is missing."""
+    reading = Reading(chosen.format, chosen.environment, chosen.lenient)
+    if chosen.command == "from-url":
+        from gobetween_py.sources.url import UrlSource  # noqa: PLC0415  # an HTTP client takes a while to load
+
+        return UrlSource(chosen.url, reading, interval=chosen.interval)
+    if chosen.command == "from-consul":
+        from gobetween_py.sources.consul import ConsulSource  # noqa: PLC0415  # needs a package that may be missing
+
+        return ConsulSource(chosen.host, chosen.key, reading, tls=chosen.scheme == "https")
+    if chosen.config is None:
+        raise ValueError("which config? Give -c FILE")
+    return FileSource(chosen.config, reading)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=None, command=None)
     parser.add_argument("-v", "--version", action="version", version=f"pygobetween {__version__}")
     _add_options(parser, first=True)
+    _add_watch(parser, default=False)
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
 
     def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
@@ -107,14 +129,22 @@ def _parser() -> argparse.ArgumentParser:
 
     from_file = add("from-file", run_balancer, "Run with the config in a file (the same as -c FILE).")
     from_file.add_argument("config", metavar="FILE", type=Path)
-    from_url = add("from-url", not_available, "Run with the config at a URL.")
+    from_url = add("from-url", run_balancer, "Run with the config at a URL.")
     from_url.add_argument("url", metavar="URL")
-    from_consul = add("from-consul", not_available, "Run with the config in Consul's key-value store.")
-    from_consul.add_argument("host", metavar="HOST:PORT")
+    from_url.add_argument(
+        "--interval",
+        type=_interval,
+        default="10s",
+        metavar="DURATION",
+        help="how often --watch looks (default: %(default)s)",
+    )
+    from_consul = add("from-consul", run_balancer, "Run with the config in Consul's key-value store.")
+    from_consul.add_argument("host", metavar="HOST:PORT", type=_host_port)
     from_consul.add_argument("-k", "--key", default="gobetween", help="the key (default: %(default)s)")
     from_consul.add_argument("-s", "--scheme", choices=["http", "https"], default="http")
     for command in (from_file, from_url, from_consul):
         _add_options(command, source=False)
+        _add_watch(command, default=argparse.SUPPRESS)
     _add_options(add("check", check, "Say whether a config is right, and exit with 0 or 1."))
     add("schema", schema, "Print the JSON Schema of the config, for editors.")
     seconds = add("demo", demo, "Show the balancer at work on backends of its own.")
@@ -149,6 +179,32 @@ def _add_options(parser: argparse.ArgumentParser, *, first: bool = False, source
     parser.add_argument(
         "--lenient", action="store_true", default=default(False), help="let unknown keys pass with a warning"
     )
+
+
+def _add_watch(parser: argparse.ArgumentParser, *, default: object) -> None:
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        default=default,
+        help="follow the config: apply what changes in it while running",
+    )
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if seconds < 0.1:
+        raise argparse.ArgumentTypeError("must be at least 100ms")
+    return seconds
+
+
+def _host_port(text: str) -> str:
+    try:
+        return check_host_port(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _seconds(text: str) -> float:

@@ -77,8 +77,13 @@ def configure(level: str, output: str, form: str, *, secrets: Iterable[str] = ()
         form: text or json.
 
     Raises:
-        OSError: the file cannot be opened.
+        OSError: the file cannot be opened; nothing was changed.
     """
+    install(handler_of(output, form, secrets), level)
+
+
+def handler_of(output: str, form: str, secrets: Iterable[str] = ()) -> logging.Handler:
+    """What writes as `configure` says. Raises OSError."""
     handler: logging.Handler
     if output in ("stdout", "stderr"):
         handler = logging.StreamHandler(getattr(sys, output))
@@ -86,6 +91,11 @@ def configure(level: str, output: str, form: str, *, secrets: Iterable[str] = ()
         handler = logging.FileHandler(Path(output), encoding="utf-8")
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     handler.addFilter(Masking(secrets))
+    return handler
+
+
+def install(handler: logging.Handler, level: str) -> None:
+    """Log with this handler from now on, and with no other."""
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)

@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterable
 
 from aiohttp import web
 
-from gobetween_py import bind as sockets
+from gobetween_py.bind import listen_on
 from gobetween_py.config import Bind
 
 log = logging.getLogger("pygobetween.web")
@@ -41,16 +42,25 @@ class Site:
     Args:
         name: for the log, "API" or "metrics".
         tls: https with this context; None = http.
+        sock: listens on the bind already.
 
     Raises:
         BindError: from the constructor.
     """
 
-    def __init__(self, name: str, app: web.Application, bind: Bind, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        app: web.Application,
+        bind: Bind,
+        tls: ssl.SSLContext | None = None,
+        *,
+        sock: socket.socket | None = None,
+    ) -> None:
         self.name = name
         self.bind = bind
-        self._socket = sockets.listen_unix(bind.path) if bind.path else sockets.listen(bind.host, bind.port)
-        self._socket.setblocking(False)
+        self.socket = sock or listen_on(bind)
+        self.socket.setblocking(False)
         self._tls = tls
         # Compressed bodies would be unpacked before anybody could say that they are too large.
         self._runner = web.AppRunner(
@@ -63,17 +73,21 @@ class Site:
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         if self.bind.path:
-            self._server = await loop.create_unix_server(self._protocol, sock=self._socket, ssl=self._tls)
+            self._server = await loop.create_unix_server(self._protocol, sock=self.socket, ssl=self._tls)
         else:
-            self._server = await loop.create_server(self._protocol, sock=self._socket, ssl=self._tls)
+            self._server = await loop.create_server(self._protocol, sock=self.socket, ssl=self._tls)
         log.info("%s on %s%s", self.name, self.bind, ", TLS" if self._tls else "")
 
-    async def stop(self) -> None:
-        """Close the socket and all connections; requests under way get a moment to end."""
+    async def stop(self, *, replaced: bool = False) -> None:
+        """Close the socket and all connections; requests under way get a moment to end.
+
+        Args:
+            replaced: another site listens on a duplicate of the socket.
+        """
         if self._server is not None:
             self._server.close()
-        self._socket.close()
-        if self.bind.path:
+        self.socket.close()
+        if self.bind.path and not replaced:
             with contextlib.suppress(OSError):
                 os.unlink(self.bind.path)
         if self._runner.server is not None:
@@ -84,7 +98,7 @@ class Site:
     @property
     def port(self) -> int:
         """The port it listens on, also where the config says any (0)."""
-        port: int = self._socket.getsockname()[1]
+        port: int = self.socket.getsockname()[1]
         return port
 
     def _protocol(self) -> asyncio.Protocol:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import partial
 
 from discovery.consul.client import Consul, Reply
@@ -15,7 +15,7 @@ async def read_value(client: Consul, key: str) -> bytes | None:
     return _value(await client.kv.get(key))
 
 
-async def values(client: Consul, key: str) -> AsyncIterator[bytes | None]:
+async def values(client: Consul, key: str) -> AsyncGenerator[bytes | None]:
     """The value of a key now, and again whenever it may have changed: at least once a minute. Raises DiscoveryError."""
     async for reply in followed(partial(client.kv.get, key)):
         yield _value(reply)

@@ -1,7 +1,7 @@
 """Checks on sections that are valid by themselves: what is not available yet, what has no effect, what clashes."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any, NamedTuple
 
 from discovery import registry as kinds
@@ -85,8 +85,11 @@ def clashes(built: Built) -> Iterator[Problem]:
     """Listeners that want the same address, and servers that want certificates of an authority that is not there."""
     sections = list(built)
     listeners = [found for path, section in sections if (found := _listener(path, section))]
-    for (where, transport, bind), (other, its_transport, its_bind) in combinations(listeners, 2):
-        if transport == its_transport and bind.overlaps(its_bind):
+    rivals: dict[tuple[str, str, int], list[tuple[str, Bind]]] = {}
+    for where, transport, bind in listeners:
+        rivals.setdefault((transport, bind.path, bind.port), []).append((where, bind))
+    for (where, bind), (other, its_bind) in chain.from_iterable(combinations(some, 2) for some in rivals.values()):
+        if bind.overlaps(its_bind):
             yield Problem(other, f"is taken: {where} is {str(bind)!r}", repr(str(its_bind)))
     if not any(isinstance(section, Acme) for _, section in sections):
         for path, section in sections:

@@ -16,22 +16,23 @@ from gobetween_py.config.server import Server
 
 def missing_files(config: Config) -> None:
     """Raises ConfigErrors that names each file that is not there or cannot be read, and each program likewise."""
-    problems = [*_missing(config, ()), *_log_files(config)]
+    problems = [*missing_in(config), *_log_files(config)]
     if problems:
         raise ConfigErrors(problems)
 
 
-def _missing(section: BaseModel, path: Path) -> Iterator[Problem]:
+def missing_in(section: BaseModel, path: Path = ()) -> Iterator[Problem]:
+    """What of that a section names, and the sections in it; the path is where it stands in the config."""
     for name, field in type(section).model_fields.items():
         value, where = getattr(section, name), (*path, name)
         if not _in_use(section, name):
             continue
         if isinstance(value, BaseModel):
-            yield from _missing(value, where)
+            yield from missing_in(value, where)
         elif isinstance(value, dict):
             for key, inner in value.items():
                 if isinstance(inner, BaseModel):
-                    yield from _missing(inner, (*where, key))
+                    yield from missing_in(inner, (*where, key))
         elif Refers.FILE in field.metadata and value and (reason := _unreadable(value)):
             yield Problem(path_text(where), reason, repr(value))
         elif Refers.PROGRAM in field.metadata and value:

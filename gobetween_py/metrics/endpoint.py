@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
@@ -28,17 +29,19 @@ class Endpoint(Site):
         BindError: from the constructor.
     """
 
-    def __init__(self, bind: Bind, servers: Mapping[str, Server], reloads: Status) -> None:
+    def __init__(
+        self, bind: Bind, servers: Mapping[str, Server], reloads: Status, *, sock: socket.socket | None = None
+    ) -> None:
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
-        super().__init__("metrics", app, bind)
+        super().__init__("metrics", app, bind, sock=sock)
         self._servers = servers
         self._reloads = reloads
         self._lag = Lag(asyncio.get_running_loop())
 
-    async def stop(self) -> None:
+    async def stop(self, *, replaced: bool = False) -> None:
         self._lag.close()
-        await super().stop()
+        await super().stop(replaced=replaced)
 
     async def _scrape(self, request: web.Request) -> web.StreamResponse:
         return await stream(request, self._text(), CONTENT_TYPE)

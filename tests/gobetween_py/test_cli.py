@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from gobetween_py import __version__, app, cli
 from gobetween_py.config import Config
+from gobetween_py.sources.contract import Source
 
 CONFIG = """
 [servers.web]
@@ -35,13 +37,22 @@ def wrong(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Config, Path | None]]:
-    """What the balancer was started with, instead of starting it."""
-    started: list[tuple[Config, Path | None]] = []
+class Started(NamedTuple):
+    """The arguments of a run."""
 
-    def run(config: Config, *, pidfile: Path | None = None) -> int:
-        started.append((config, pidfile))
+    config: Config
+    source: Source
+    watch: bool
+    pidfile: Path | None
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
+    """What the balancer was started with, instead of starting it."""
+    started: list[Started] = []
+
+    def run(config: Config, source: Source, *, watch: bool, pidfile: Path | None) -> int:
+        started.append(Started(config, source, watch, pidfile))
         return 0
 
     monkeypatch.setattr(app, "run", run)
@@ -107,31 +118,36 @@ class TestRun:
             ["--config", "FILE", "--format", "toml", "--pidfile", "/run/lb.pid"],
         ],
     )
-    def test_takes_a_config_and_a_pid_file(
-        self, arguments: list[str], right: Path, runs: list[tuple[Config, Path | None]]
-    ) -> None:
+    def test_takes_a_config_and_a_pid_file(self, arguments: list[str], right: Path, runs: list[Started]) -> None:
         assert cli.main([str(right) if word == "FILE" else word for word in arguments]) == 0
-        [(config, pidfile)] = runs
-        assert list(config.servers) == ["web"]
-        assert pidfile == Path("/run/lb.pid")
+        [started] = runs
+        assert list(started.config.servers) == ["web"]
+        assert started.pidfile == Path("/run/lb.pid")
+        assert started.source.name == str(right)
+        assert not started.watch
+
+    @pytest.mark.parametrize(
+        "arguments", [["-c", "FILE", "--watch"], ["--watch", "from-file", "FILE"], ["from-file", "--watch", "FILE"]]
+    )
+    def test_may_follow_the_config(self, arguments: list[str], right: Path, runs: list[Started]) -> None:
+        assert cli.main([str(right) if word == "FILE" else word for word in arguments]) == 0
+        assert [started.watch for started in runs] == [True]
 
     def test_of_a_wrong_config_starts_nothing(
-        self, wrong: Path, runs: list[tuple[Config, Path | None]], capsys: pytest.CaptureFixture[str]
+        self, wrong: Path, runs: list[Started], capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert cli.main(["-c", str(wrong)]) == 1
         assert runs == []
         assert capsys.readouterr().err.endswith(f"{wrong}: 2 errors\n")
 
-    def test_warns_on_stderr(
-        self, right: Path, runs: list[tuple[Config, Path | None]], capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_warns_on_stderr(self, right: Path, runs: list[Started], capsys: pytest.CaptureFixture[str]) -> None:
         right.write_text(right.read_text() + "extra = 1\n")
         assert cli.main(["--lenient", "from-file", str(right)]) == 0
         assert capsys.readouterr().err.startswith("warning: servers.web.extra: unknown key")
         assert len(runs) == 1
 
     def test_options_before_the_command_are_not_lost(
-        self, right: Path, runs: list[tuple[Config, Path | None]], monkeypatch: pytest.MonkeyPatch
+        self, right: Path, runs: list[Started], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         right.write_text(right.read_text().replace("127.0.0.1:0", "${LB_BIND}"))
         monkeypatch.setenv("LB_BIND", "127.0.0.1:0")
@@ -153,18 +169,27 @@ class TestOtherCommands:
         assert "servers" in json.loads(capsys.readouterr().out)["properties"]
 
     @pytest.mark.parametrize(
-        "arguments",
+        ("arguments", "said"),
         [
-            ["from-url", "http://localhost/lb.toml", "-f", "json"],
-            ["from-consul", "localhost:8500", "-k", "lb", "-s", "https"],
-            ["from-consul", "localhost:8500"],
+            (
+                ["from-url", "http://me:secret@127.0.0.1:1/lb.json?token=secret"],
+                "http://127.0.0.1:1/lb.json: cannot connect: Connection refused",
+            ),
+            (["from-consul", "127.0.0.1:1", "-k", "lb"], "consul://127.0.0.1:1/lb: 127.0.0.1:1: Connection refused"),
+            (["from-consul", "127.0.0.1:1"], "consul://127.0.0.1:1/gobetween: 127.0.0.1:1: Connection refused"),
         ],
     )
-    def test_sources_that_are_not_built_are_refused_by_name(
-        self, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    def test_sources_that_do_not_answer_are_one_line_without_secrets(
+        self, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert cli.main(arguments) == 1
-        assert capsys.readouterr().err == f"pygobetween: {arguments[0]} is not available yet\n"
+        lines = capsys.readouterr().err.splitlines()
+        assert lines == [said, f"{said.partition(': ')[0]}: 1 error"]
+
+    def test_what_is_no_url_is_one_line_without_secrets(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cli.main(["from-url", "ftp://me:secret@localhost/lb.toml"]) == 1
+        said = "pygobetween: is no address of this kind: write http://..., https://... or unix:/path/of/the.socket\n"
+        assert capsys.readouterr().err == said
 
     @pytest.mark.parametrize(
         "arguments",
@@ -172,7 +197,10 @@ class TestOtherCommands:
             ["frm-file", "x"],
             ["-f", "yaml"],
             ["from-file"],
-            ["from-consul", "x", "-s", "ftp"],
+            ["from-consul", "localhost:8500", "-s", "ftp"],
+            ["from-consul", "localhost"],
+            ["from-url", "http://localhost/lb.toml", "--interval", "5"],
+            ["from-url", "http://localhost/lb.toml", "--interval", "1ms"],
             ["demo", "--seconds", "0"],
         ],
     )

@@ -1,0 +1,62 @@
+"""A config with one server more, less, or another one: for changes while it runs."""
+
+from collections.abc import Iterable
+
+from gobetween_py.config.checks import Built, clashes, not_available
+from gobetween_py.config.dump import plain
+from gobetween_py.config.errors import ConfigErrors, Problem
+from gobetween_py.config.models import Config
+from gobetween_py.config.references import missing_in
+from gobetween_py.config.server import Server
+from gobetween_py.config.validate import Validation, inherit
+
+
+class ClashError(Exception):
+    """A server that is right by itself wants an address that something else in the config has."""
+
+
+def with_server(config: Config, name: str, data: object) -> Config:
+    """The config in which a server is as a table says, whether there was one of that name or not.
+
+    Args:
+        data: the table of `[servers.NAME]` as plain data; [defaults] fill in what it does not say.
+
+    Raises:
+        ConfigErrors: with everything that is wrong with the table.
+        ClashError: its address is taken within the config.
+    """
+    run = Validation()
+    path = ("servers", name)
+    given = inherit({"defaults": plain(config.defaults), "servers": {name: data}})
+    assert isinstance(given, dict)
+    server = run.section(Server, given["servers"][name], path)
+    problems = [*run.problems, *not_available(run.built)]
+    if server is not None:
+        problems += missing_in(server, path)
+    if problems or server is None:
+        raise ConfigErrors(problems)
+    # An existing server keeps its place in the order.
+    changed = config.model_copy(update={"servers": {**config.servers, name: server}})
+    _raise_clashes(clashes(_sections_of(changed)))
+    return changed
+
+
+def without_server(config: Config, name: str) -> Config:
+    """The config without a server. Raises KeyError."""
+    servers = dict(config.servers)
+    del servers[name]
+    return config.model_copy(update={"servers": servers})
+
+
+def _sections_of(config: Config) -> Built:
+    for key in type(config).model_fields:
+        if key != "servers":
+            yield (key,), getattr(config, key)
+    for name, server in config.servers.items():
+        yield ("servers", name), server
+        yield ("servers", name, "tls"), server.tls
+
+
+def _raise_clashes(problems: Iterable[Problem]) -> None:
+    if lines := [str(problem) for problem in problems]:
+        raise ClashError("; ".join(lines))

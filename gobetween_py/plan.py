@@ -1,0 +1,148 @@
+"""What has to be done to get from what runs to another config, prepared so far that nothing can fail any more."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from discovery.loop import Loop
+from gobetween_py import log as logs
+from gobetween_py.bind import BindError, listen_on
+from gobetween_py.config import Bind, Config
+from gobetween_py.config import Server as ServerConfig
+from gobetween_py.reload import difference
+from gobetween_py.server import Server
+from gobetween_py.web import Site
+
+Make = Callable[[str, ServerConfig, socket.socket], Server]
+"""Makes a server that is not started, on a socket that listens."""
+
+MakeSite = Callable[[Config, socket.socket | None], Site]
+"""Makes a site that is not started, on its section's bind, or on a socket that listens there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A server that takes another config in place: the arguments of `Server.change`."""
+
+    server: Server
+    config: ServerConfig
+    sock: socket.socket | None
+    discovery: Loop | None
+
+
+class Plan:
+    """Servers and sites to start, to change and to stop.
+
+    Life: construct -> prepare -> carried out by the App, or undone.
+
+    A bind that another server gives up is taken over as the socket it is, with the clients that wait in it; any other
+    one is opened beside it.
+
+    Args:
+        servers, sites: the running ones, by name and by the key of their section.
+        make: makes servers.
+        sections: makes sites, by the key of their section.
+    """
+
+    def __init__(
+        self,
+        old: Config,
+        new: Config,
+        *,
+        servers: Mapping[str, Server],
+        sites: Mapping[str, Site],
+        make: Make,
+        sections: Mapping[str, MakeSite],
+    ) -> None:
+        self.what = what = difference(old, new)
+        self.new = new
+        self._old = old
+        self._running = servers
+        self._make = make
+        # Another protocol is another server: its connections have nothing in common with those of the old one.
+        replaced = [name for name in what.changed if new.servers[name].protocol != old.servers[name].protocol]
+        self._fresh = [*what.added, *replaced]
+        self._changed = [name for name in what.changed if name not in replaced]
+        self._moved = [name for name in self._changed if new.servers[name].bind != old.servers[name].bind]
+        self._sections = {key: make_site for key, make_site in sections.items() if key in what.sections}
+        self.leaving = [servers[name] for name in (*what.removed, *replaced)]
+        self.handing_over: list[Server] = []
+        self.starting: dict[str, Server] = {}
+        self.changing: list[Change] = []
+        self.sites_leaving = {key: sites[key] for key in self._sections if key in sites}
+        self.sites_starting: dict[str, Site] = {}
+        self.handler: logging.Handler | None = None
+        self._opened: list[tuple[Bind, socket.socket]] = []
+
+    def prepare(self) -> None:
+        """Open sockets and the log, make servers and sites: everything that can fail. Nothing that runs is touched.
+
+        Raises:
+            BindError, OSError, DiscoveryError, or whatever a plugin raises.
+        """
+        old, new = self._old, self.new
+        if "logging" in self.what.sections or set(old.secrets()) != set(new.secrets()):
+            # Old secrets too: what is being removed goes on for a while.
+            secrets = {*old.secrets(), *new.secrets()}
+            self.handler = logs.handler_of(new.logging.output, new.logging.format, secrets)
+        sockets = self._sockets()
+        for name in self._fresh:
+            self.starting[name] = self._make(name, new.servers[name], sockets[name])
+        for name in self._changed:
+            server, config = self._running[name], new.servers[name]
+            discovery = server.discovery_of(config) if config.discovery != server.config.discovery else None
+            self.changing.append(Change(server, config, sockets.get(name), discovery))
+        for key, make_site in self._sections.items():
+            if getattr(new, key).enabled:
+                self.sites_starting[key] = self._site(key, make_site)
+
+    async def undo(self) -> None:
+        """Close what `prepare` opened."""
+        for bind, sock in self._opened:
+            sock.close()
+            if bind.path:
+                with contextlib.suppress(OSError):
+                    os.unlink(bind.path)
+        for key, site in self.sites_starting.items():
+            await site.stop(replaced=self.replaces(key))
+        if self.handler is not None:
+            self.handler.close()
+
+    def replaces(self, key: str) -> bool:
+        """Whether the section's new site listens on the socket of the one that leaves."""
+        leaving = self.sites_leaving.get(key)
+        section = getattr(self.new, key)
+        return leaving is not None and section.enabled and leaving.bind == section.bind
+
+    def _site(self, key: str, make: MakeSite) -> Site:
+        if self.replaces(key):
+            return make(self.new, self.sites_leaving[key].socket.dup())
+        try:
+            return make(self.new, None)
+        except BindError as error:
+            raise BindError(f"{key}.bind: {error}") from error
+
+    def _sockets(self) -> dict[str, socket.socket]:
+        """A listening socket for each server that is new or moves."""
+        giving_up = (*self.leaving, *(self._running[name] for name in self._moved))
+        free = {(server.config.transport, server.config.bind): server for server in giving_up}
+        sockets = {}
+        for name in (*self._fresh, *self._moved):
+            config = self.new.servers[name]
+            giver = free.pop((config.transport, config.bind), None)
+            if giver is not None and giver.socket is not None:
+                self.handing_over.append(giver)
+                sockets[name] = giver.socket
+                continue
+            in_the_way = [server.socket for server in free.values() if server.socket is not None]
+            try:
+                sockets[name] = listen_on(config.bind, instead_of=in_the_way)
+            except BindError as error:
+                raise BindError(f"servers.{name}.bind: {error}") from error
+            self._opened.append((config.bind, sockets[name]))
+        return sockets

@@ -1,0 +1,33 @@
+"""The config in a file."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+from discovery.inotify import changes_of, identity
+from gobetween_py.config import sources
+from gobetween_py.sources.contract import Reading, Source
+
+QUIET = 0.2
+"""Seconds without a further change after which a file is taken for whole: editors write and rename in several steps."""
+
+
+class FileSource(Source):
+    """A file, followed by inotify(7) however it is changed: written in place, replaced, a link set to another one."""
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        super().__init__(str(path), reading)
+        self.path = path
+
+    async def _read(self) -> str:
+        return await asyncio.to_thread(sources.read, self.path)
+
+    async def _moments(self) -> AsyncGenerator[None]:
+        async with aclosing(changes_of(self.path)) as changes:
+            async for _ in changes:
+                seen: object = ...
+                while seen != (now := identity(self.path)):
+                    seen = now
+                    await asyncio.sleep(QUIET)
+                yield None
