@@ -100,7 +100,7 @@ async def test_without_its_agent_the_last_backends_are_kept(consul: Consul) -> N
         await traffic.refused()
         await _register(consul, b)
         await traffic.served_by("b")
-        assert traffic.log.count("consul discovery failed") == 1, "once per change of state, not once per try"
+        assert traffic.told("consul discovery failed") == 1, "once per change of state, not once per try"
 
 
 async def test_or_refused_where_the_policy_says_so(consul: Consul) -> None:
@@ -178,6 +178,7 @@ async def test_an_answer_that_is_none_costs_nothing_else(hostile: Answer, reason
         async with traffic.without_failure():
             server.answer = hostile
             await traffic.logged(reason)
+            await traffic.logged("consul discovery failed: ")  # the watch may have met it before
             await traffic.served_by("a")
             server.answer = good
             await traffic.logged("answers again: 1 backends")

@@ -201,7 +201,7 @@ async def test_without_its_engine_the_last_backends_are_kept(dockerd: Docker) ->
         await traffic.served_by("web-b")
         await held.ping()
         held.close()
-        assert traffic.log.count("docker discovery failed") == 1, "once per change of state, not once per try"
+        assert traffic.told("docker discovery failed") == 1, "once per change of state, not once per try"
 
 
 async def test_or_refused_where_the_policy_says_so(dockerd: Docker) -> None:

@@ -197,7 +197,7 @@ async def test_without_its_server_the_last_backends_are_kept(lxd: Lxd) -> None:
             await traffic.refused()
             await held.ping()
             held.close()
-            assert traffic.log.count("lxd discovery failed") == 1, "once per change of state, not once per try"
+            assert traffic.told("lxd discovery failed") == 1, "once per change of state, not once per try"
 
 
 async def test_or_refused_where_the_policy_says_so(lxd: Lxd) -> None:

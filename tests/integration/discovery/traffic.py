@@ -202,6 +202,10 @@ class Traffic:
         """All that the balancer wrote."""
         return self.balancer.log_text()
 
+    def told(self, text: str) -> int:
+        """How many lines of the log contain the text, those for debugging apart."""
+        return sum(text in line and "[DEBUG]" not in line for line in self.log.splitlines())
+
     @contextlib.contextmanager
     def window(self) -> Iterator[Window]:
         """Counts the connections that begin within it."""
