@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.report import number
 from benchmarks.summary import Measured, Result
@@ -38,6 +39,7 @@ def _panel(axes: Axes, result: Result, measured: Measured, subject: str) -> None
     axes.bar_label(bars, [number(median) for median in medians], padding=4, fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.25)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     arrow = "more is better" if measured.metric.higher_is_better else "less is better"
     axes.set_title(f"{result.case}: {measured.metric.unit} ({arrow})", fontsize=9)
     axes.tick_params(labelsize=8)
