@@ -237,12 +237,16 @@ class Connection:
     # the end
 
     def reset(self, broken: CSocket) -> None:
-        """One side's socket is broken: reset the other, so that it does not take a torn stream for a whole one."""
+        """One side's socket is broken."""
+        self.break_off(Reason.CLIENT_RESET if broken is self.client else Reason.BACKEND_RESET)
+
+    def break_off(self, reason: Reason) -> None:
+        """End it, if it has not ended, by resets: so neither side takes a torn stream for a whole one."""
         if not self.closed:
             self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             if self.upstream is not None:
                 self.upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            self.close(Reason.CLIENT_RESET if broken is self.client else Reason.BACKEND_RESET)
+            self.close(reason)
 
     def abort(self) -> None:
         """A defect was met while handling an event."""

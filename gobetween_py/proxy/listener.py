@@ -64,6 +64,7 @@ class Listener:
 
     Attributes:
         on_end: who is told of each connection's end; may be set at any time.
+        on_refused: who is told of each connect that failed, and why; may be set at any time.
         on_refusal: who is told of each client that the access rules or the limit turn away; may be set at any time.
         refusals: clients that got nothing, by cause: access, limit, no_backend, connect_failed.
     """
@@ -93,6 +94,7 @@ class Listener:
         self.connections: set[Connection] = set()
         self.refusals: Counter[str] = Counter()
         self.on_end: tuple[OnEnd, ...] = ()
+        self.on_refused: Callable[[Backend, str], None] = lambda backend, why: None
         self.on_refusal: tuple[OnRefusal, ...] = ()
         self._quiet_until: dict[str, float] = {}
         self.configure(settings or Settings())
@@ -168,6 +170,7 @@ class Listener:
     def refused(self, backend: Backend, why: str) -> None:
         """A backend did not answer a connect."""
         self._log_rarely(backend.address, f"backend {backend.address} refused: {why}")
+        self.on_refused(backend, why)
 
     def unserved(self, reason: Reason) -> None:
         """A client gets no backend."""
