@@ -15,12 +15,15 @@ class Access:
     """Rules as (allowed, network) pairs, tried in order.
 
     An IPv4 client on a dual-stack listener (`::ffff:192.0.2.1`) matches IPv4 rules, and a v4-mapped rule matches an
-    IPv4 client. A UNIX-socket client has no address: only the default decides.
+    IPv4 client. A UNIX-socket client has no address: `unix` decides, and without it the default.
     """
 
-    def __init__(self, rules: Iterable[tuple[bool, Network]], *, default: bool = True) -> None:
+    def __init__(
+        self, rules: Iterable[tuple[bool, Network]], *, default: bool = True, unix: bool | None = None
+    ) -> None:
         self._rules = [(allowed, _unmapped(network)) for allowed, network in rules]
         self._default = default
+        self._unix = default if unix is None else unix
         self._verdicts: dict[str, bool] = {}
 
     def allows(self, host: str) -> bool:
@@ -34,7 +37,7 @@ class Access:
 
     def _decide(self, host: str) -> bool:
         if not host:
-            return self._default
+            return self._unix
         address = ip_address(host)
         if isinstance(address, IPv6Address):
             # A link-local client comes with its zone ("fe80::1%eth0"); rules name addresses, not links.

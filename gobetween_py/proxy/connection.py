@@ -64,10 +64,12 @@ class Connection:
         port: the client's port, 0 for a UNIX socket.
 
     Attributes:
+        acquire: picks the backend: `Pool.acquire`, or what picks among some of a pool's backends.
         begun, answered: `time.monotonic()` when it was accepted, and when its backend had answered (0.0 = none did).
     """
 
     __slots__ = (
+        "acquire",
         "active",
         "answered",
         "backend",
@@ -90,6 +92,7 @@ class Connection:
 
     def __init__(self, listener: Listener, fd: int, family: int, host: str, port: int) -> None:
         self.listener = listener
+        self.acquire = listener.acquire
         self.values: array[int] = listener.values
         self.wheel: Wheel = listener.wheel
         self.host = host
@@ -140,7 +143,7 @@ class Connection:
         """
         listener = self.listener
         while len(self.tried) < listener.attempts and self.dials < MAX_DIALS:
-            backend = listener.acquire(self.host, self.tried)
+            backend = self.acquire(self.host, self.tried)
             if backend is None:
                 break
             self.backend = backend
@@ -164,6 +167,9 @@ class Connection:
             self._refused(os.strerror(failure))
         listener.unserved(Reason.CONNECT if self.dials else Reason.NO_BACKEND)
         self.close(Reason.CONNECT if self.dials else Reason.NO_BACKEND)
+
+    begin = connect
+    """What follows accept()."""
 
     def connecting(self, events: int) -> None:
         """The backend has answered: relay, or try another."""

@@ -20,6 +20,7 @@ from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.connection import Connection
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.staged import StagedConnection, Stages
 from gobetween_py.proxy.wheel import Wheel
 
 log = logging.getLogger("pygobetween.proxy")
@@ -50,6 +51,7 @@ class Settings:
     backend_idle_timeout: float = 0.0
     backend_connection_timeout: float = 0.0
     connect_attempts: int = 3
+    stages: Stages | None = None
 
 
 class Listener:
@@ -89,7 +91,7 @@ class Listener:
         self.release = pool.release
         self.values = counters.values
         self.row = counters.allocate()
-        self.access = access
+        self._access = access
         self.next_address = next_address
         self.connections: set[Connection] = set()
         self.refusals: Counter[str] = Counter()
@@ -106,10 +108,28 @@ class Listener:
         self.attempts = settings.connect_attempts
         self.limit = settings.max_connections or math.inf
         self.connect_ticks = Wheel.ticks(settings.backend_connection_timeout)
+        self._make = StagedConnection if settings.stages else Connection
+        self._set_door()
         client, backend = settings.client_idle_timeout or math.inf, settings.backend_idle_timeout or math.inf
         idle = min(client, backend)
         self.idle_ticks = 0 if idle == math.inf else Wheel.ticks(idle)
         self.idle_reason = Reason.CLIENT_IDLE if client <= backend else Reason.BACKEND_IDLE
+
+    @property
+    def access(self) -> Access | None:
+        """Who may connect; None = everybody. Asked about the client that a PROXY header names, where there is one."""
+        return self._access
+
+    @access.setter
+    def access(self, access: Access | None) -> None:
+        self._access = access
+        self._set_door()
+
+    def _set_door(self) -> None:
+        """Who is let in by the address that accept() gives."""
+        trusted = self.settings.stages and self.settings.stages.trusted
+        self._door = trusted or self._access
+        self._door_reason = Reason.UNTRUSTED if trusted else Reason.ACCESS
 
     # where clients come from
 
@@ -137,17 +157,17 @@ class Listener:
 
     def accepted(self, fd: int, family: int, host: str, port: int) -> None:
         """A client has connected: serve it or turn it away. Only called between two batches of events."""
-        if self.access is not None and not self.access.allows(host):
-            self._turn_away(fd, host, port, Reason.ACCESS)
+        if self._door is not None and not self._door.allows(host):
+            self._turn_away(fd, host, port, self._door_reason)
         elif len(self.connections) >= self.limit:
             self._turn_away(fd, host, port, Reason.LIMIT)
             self._log_rarely("limit", f"max_connections = {self.settings.max_connections} reached, client refused")
         else:
-            connection = Connection(self, fd, family, host, port)
+            connection = self._make(self, fd, family, host, port)
             self.connections.add(connection)
             self.values[self.row + ACTIVE] += 1
             self.values[self.row + TOTAL] += 1
-            connection.connect()
+            connection.begin()
 
     def not_accepted(self, error: OSError) -> None:
         """A client was gone before it could be accepted, or the like."""
@@ -172,10 +192,10 @@ class Listener:
         self._log_rarely(backend.address, f"backend {backend.address} refused: {why}")
         self.on_refused(backend, why)
 
-    def unserved(self, reason: Reason) -> None:
+    def unserved(self, reason: Reason, why: str = "") -> None:
         """A client gets no backend."""
         self.refusals[reason.value] += 1
-        self._log_rarely(reason.value, f"client refused: {reason}")
+        self._log_rarely(reason.value, f"client refused: {why or reason}")
 
     def ended(self, connection: Connection, reason: Reason) -> None:
         """A connection has closed and given back everything."""

@@ -21,6 +21,7 @@ LINE = 107  # bytes of a version 1 header at most, CRLF included [2.1]
 
 # Types of TLVs [2.2]
 ALPN, AUTHORITY, CRC32C, UNIQUE_ID = 0x01, 0x02, 0x03, 0x05
+TOLD = {"alpn": ALPN, "authority": AUTHORITY, "unique_id": UNIQUE_ID}
 
 AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX = map(int, (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6, socket.AF_UNIX))
 _FAMILIES = (AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX)  # as version 2 numbers them

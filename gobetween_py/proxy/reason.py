@@ -14,6 +14,11 @@ class Reason(Enum):
     BACKEND_IDLE = "backend_idle"
     ACCESS = "access"  # the access rules deny this client
     LIMIT = "limit"  # max_connections
+    UNTRUSTED = "untrusted_proxy"  # PROXY headers are expected here, and not from this address
+    BAD_HEADER = "bad_proxy_header"
+    NO_HEADER = "no_proxy_header"  # not whole within its time
+    NO_HELLO = "no_client_hello"  # begun, but not whole within its time
+    SNI = "sni_rejected"  # the client asks for a name that no backend has
     NO_BACKEND = "no_backend"  # none was pickable
     CONNECT = "connect_failed"  # no backend that was tried answered
     RESOURCES = "out_of_resources"  # no fd for the backend's socket

@@ -199,14 +199,18 @@ class Half:
     def _after(self, data: bytes, sent: int) -> None:
         """What follows a copy that was not plainly done: a full sink, or a full buffer."""
         if sent < len(data):
-            self.rest = memoryview(data)[sent:]
-            self._stall()
+            self.hold(data, sent)
         else:
             # A blocking socket blocks splice too, whatever its flags say.
             os.set_blocking(self.source.fileno(), False)
             os.set_blocking(self.sink.fileno(), False)
             self.state |= BULK
             self._splice()
+
+    def hold(self, data: bytes, sent: int) -> None:
+        """The sink took only so many of these bytes: it gets the rest when it takes more."""
+        self.rest = memoryview(data)[sent:]
+        self._stall()
 
     def _stall(self) -> None:
         self.state |= STALLED

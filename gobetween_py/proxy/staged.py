@@ -1,0 +1,220 @@
+"""A connection with more stages than connect and relay: headers of the PROXY protocol, in and out, and the ClientHello.
+
+    accepted -> [PROXY header] -> [ClientHello] -> connecting -> [PROXY header out] -> relaying
+
+In brackets: those that the listener's `Stages` ask for. A listener that asks for none makes plain Connections, which
+know nothing of all this.
+
+While a stage waits for the client, the client's socket is watched; it leaves epoll when the stage is over, as
+connecting and relaying expect it. What is read is only looked at (MSG_PEEK), except for the header that is taken off:
+edge-triggered epoll tells of new bytes only, and only new bytes can complete what was incomplete. Each stage has its
+deadline in the wheel, so a client that dawdles holds its own connection and nothing else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+
+from balancer import Backend
+from gobetween_py.proxy import proxy_protocol
+from gobetween_py.proxy.access import Access
+from gobetween_py.proxy.connection import Connection
+from gobetween_py.proxy.proxy_protocol import Header, HeaderError
+from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, Half
+from gobetween_py.proxy.wheel import Wheel
+
+PEEK = int(socket.MSG_PEEK) | DONTWAIT
+
+Acquire = Callable[[str, Container[Backend]], Backend | None]
+"""As Pool.acquire."""
+
+_INSTANCE = os.urandom(8).hex()
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What the connections of a listener go through, beside connect and relay. Durations are seconds, 0 = no limit.
+
+    Args:
+        trusted: clients that may connect, and have to send a PROXY header first; None = no header is expected.
+        header_timeout: how long the header may take.
+        version: of the header that backends get, "1" or "2"; "" = none.
+        tlvs: what version 2 tells beside the addresses: "authority", "alpn", "unique_id", "crc32c".
+    """
+
+    trusted: Access | None = None
+    header_timeout: float = 0.0
+    version: str = ""
+    tlvs: frozenset[str] = frozenset()
+
+
+class StagedConnection(Connection):
+    """A connection of a listener that has `Stages`.
+
+    Attributes:
+        header: the PROXY header that came in, if one did.
+    """
+
+    __slots__ = ("header", "late", "stages")
+
+    def begin(self) -> None:
+        """The first stage there is."""
+        stages = self.listener.settings.stages
+        assert stages is not None
+        self.stages = stages  # as they were when it was accepted: the listener's may change
+        self.header: Header | None = None
+        self.late: Callable[[], None] | None = None
+        if stages.trusted is not None:
+            self.listener.reactor.add(self.client_fd, self.read_header)
+            self._enter(self._header_late, stages.header_timeout)
+        else:
+            self.connect()
+
+    # the client's PROXY header
+
+    def read_header(self, events: int) -> None:
+        """Take off the header as soon as it is whole; then the client is who it says."""
+        data = self._peek(proxy_protocol.LARGEST)
+        if data is None:
+            return
+        try:
+            parsed = proxy_protocol.parse(data)
+        except HeaderError as error:
+            self._turn_away(Reason.BAD_HEADER, f"bad PROXY header from {self.host or 'a UNIX socket'}: {error}")
+            return
+        if parsed is None:
+            if events & ENDING:
+                self._turn_away(Reason.BAD_HEADER, f"{self.host or 'a UNIX socket'} ended within its PROXY header")
+            return
+        self.header, size = parsed
+        self.client.recv(size, DONTWAIT)
+        self._leave()
+        if self.header.family:
+            unix = self.header.family == proxy_protocol.AF_UNIX  # as accept() tells of one
+            self.host, self.port = ("", 0) if unix else self.header.source
+        access = self.listener.access
+        if access is not None and not access.allows(self.host):
+            self._turn_away(Reason.ACCESS, f"access rules deny {self.host or 'clients of UNIX sockets'}")
+            return
+        self.ready.append(self._connect_again)
+
+    def _header_late(self) -> None:
+        self._turn_away(Reason.NO_HEADER, f"no PROXY header from {self.host or 'a UNIX socket'} in time")
+
+    # the backend's PROXY header
+
+    def connecting(self, events: int) -> None:
+        """The backend has answered: tell it who the client is, and relay."""
+        super().connecting(events)
+        up = self.up
+        if up is not None and self.stages.version:
+            self._introduce(up, self._header_out())
+
+    def _introduce(self, up: Half, header: bytes) -> None:
+        """Send the header before any byte of the client, and in one piece with what the client has sent already.
+
+        On its own the header would cost a packet more, and a wake-up of the backend.
+        """
+        try:
+            data = header + self.client.recv(BUFFER, DONTWAIT)
+        except BlockingIOError:
+            data = header
+        except OSError:
+            self.reset(self.client)
+            return
+        try:
+            sent = up.sink.send(data, DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.reset(up.sink)
+            return
+        self.values[up.cell] += sent
+        up.moved += sent
+        if sent < len(data):
+            up.hold(data, sent)
+
+    def _header_out(self) -> bytes:
+        """Tells of the client: of the one that the client's own header names, where there is one."""
+        header = self.header
+        if header is None or not header.family:
+            family = int(self.client.family)
+            if family == proxy_protocol.AF_UNIX:
+                header = Header(family, ("", 0), (os.fsdecode(self.client.getsockname()), 0))
+            else:
+                name = self.client.getsockname()
+                header = proxy_protocol.between(family, (self.host, self.port), (name[0], name[1]))
+        if self.stages.version == "1":
+            return proxy_protocol.build_v1(header)
+        tlvs = self.stages.tlvs
+        told = Header(header.family, header.source, header.destination, tuple(self._tlvs(tlvs)) if tlvs else ())
+        return proxy_protocol.build_v2(told, checksum="crc32c" in tlvs)
+
+    def _tlvs(self, asked: frozenset[str]) -> list[tuple[int, bytes]]:
+        """Those that are asked for and known, as the client's own header has them."""
+        received = self.header or Header()
+        found = []
+        for name, kind in proxy_protocol.TOLD.items():
+            if name in asked:
+                value = received.value(kind)
+                if value is None and name == "unique_id":
+                    value = unique_id()
+                if value:
+                    found.append((kind, value))
+        return found
+
+    # what the stages that wait for the client have in common
+
+    def _enter(self, late: Callable[[], None], timeout: float) -> None:
+        """Wait for the client; `late` is called when it takes longer than the timeout."""
+        self.late = late
+        if timeout:
+            self._sit(self.wheel.now + Wheel.ticks(timeout))
+
+    def _leave(self) -> None:
+        """The client said what it had to."""
+        self.late = None
+        self._leave_slot()
+        self.listener.reactor.remove(self.client_fd)
+
+    def _peek(self, size: int) -> bytes | None:
+        """What the client has sent so far, and leave it there; None when that is nothing, or the client is gone."""
+        try:
+            data = self.client.recv(size, PEEK)
+        except BlockingIOError:
+            return None
+        except OSError:
+            self.close(Reason.CLIENT_RESET)
+            return None
+        if not data:  # a port check of a load balancer, for instance
+            self.close(Reason.CLIENT)
+            return None
+        return data
+
+    def _turn_away(self, reason: Reason, why: str) -> None:
+        self.listener.unserved(reason, why)
+        self.close(reason)
+
+    def expire(self, now: int) -> None:
+        if self.late is None:
+            super().expire(now)
+        else:
+            self.slot = None
+            self.late()
+
+    def close(self, reason: Reason) -> None:
+        if self.late is not None and not self.closed:
+            self.late = None
+            self.listener.reactor.handlers.pop(self.client_fd, None)
+        super().close(reason)
+
+
+def unique_id() -> bytes:
+    """One that no other connection of any balancer has: 16 hexadecimal digits of this process, and a number."""
+    return f"{_INSTANCE}-{next(_numbers):x}".encode()

@@ -1,0 +1,359 @@
+"""PROXY headers in and out of a connection: who the client is said to be, and that not a byte is lost on the way."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from ipaddress import ip_network
+
+import pytest
+
+from balancer import TX
+from gobetween_py.proxy import connection
+from gobetween_py.proxy import proxy_protocol as pp
+from gobetween_py.proxy.access import Access
+from gobetween_py.proxy.connection import CSocket
+from gobetween_py.proxy.listener import Settings
+from gobetween_py.proxy.proxy_protocol import Header, build_v1, build_v2
+from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.relay import BUFFER
+from gobetween_py.proxy.staged import Stages
+from tests.gobetween_py.proxy.rig import Rig
+from tests.gobetween_py.proxy.test_end import Told
+
+LOOPBACK = Access([(True, ip_network("127.0.0.0/8"))], default=False)
+CARRIED = Header(socket.AF_INET, ("192.0.2.7", 4711), ("198.51.100.1", 443))
+
+
+def sending(version: str, *tlvs: str) -> Settings:
+    return Settings(stages=Stages(version=version, tlvs=frozenset(tlvs)))
+
+
+def receiving(timeout: float = 5.0, *, version: str = "", **settings: float) -> Settings:
+    return Settings(stages=Stages(trusted=LOOPBACK, header_timeout=timeout, version=version), **settings)
+
+
+async def header_at(rig: Rig, backend: socket.socket) -> tuple[Header, bytes]:
+    """The header that a backend gets first, and what came along with it."""
+    data = b""
+    while True:
+        parsed = pp.parse(data)
+        if parsed is not None:
+            return parsed[0], data[parsed[1] :]
+        part = await rig.receive(backend)
+        assert part, data
+        data += part
+
+
+async def closed(rig: Rig, sock: socket.socket) -> bool:
+    with contextlib.suppress(ConnectionResetError):
+        return await rig.receive(sock) == b""
+    return True
+
+
+# out
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+async def test_the_backend_is_told_the_clients_address_before_its_bytes(version: str) -> None:
+    async with Rig(settings=sending(version)) as rig:
+        client = socket.create_connection(rig.address)
+        client.sendall(b"said at once")
+        client.setblocking(False)
+        backend = await rig.accept()
+        header, data = await header_at(rig, backend)
+        assert header == Header(socket.AF_INET, client.getsockname(), rig.address)
+        assert data == b"said at once"  # in one piece
+        await rig.send(client, b"and more")
+        assert await rig.receive(backend) == b"and more"
+        client.close()
+        backend.close()
+
+
+async def test_a_client_that_waits_for_the_server_is_introduced_at_once() -> None:
+    async with Rig(settings=sending("2")) as rig:
+        client, backend = await rig.pair()
+        header, data = await header_at(rig, backend)
+        assert (header.source, data) == (client.getsockname(), b"")
+        await rig.send(backend, b"220 ready")
+        assert await rig.receive(client) == b"220 ready"
+        client.close()
+        backend.close()
+
+
+async def test_every_byte_follows_the_header_in_order() -> None:
+    """More than any buffer takes, sent before the backend reads, with the client's end at the end."""
+    content = os.urandom(8 << 20)
+    async with Rig(settings=sending("2", "crc32c")) as rig:
+        client = await rig.connect()
+        sending_ = asyncio.create_task(rig.send(client, content))
+        backend = await rig.accept()
+        await asyncio.sleep(0.2)
+        header, data = await header_at(rig, backend)
+        received = asyncio.create_task(rig.receive_all(backend))
+        await sending_
+        client.shutdown(socket.SHUT_WR)
+        assert data + await received == content
+        assert header.source == client.getsockname()
+        backend.close()
+        assert await rig.receive(client) == b""
+        client.close()
+        [known] = rig.pool.backends
+        assert rig.counters.values[known.row + TX] == len(content) + 16 + 12 + 7
+
+
+class Narrow(CSocket):
+    """A socket with the smallest send buffer there is."""
+
+    def __init__(self, *args: int) -> None:
+        super().__init__(*args)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+
+
+async def test_what_the_backend_does_not_take_at_once_follows_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffers and window are smaller than the header and the client's first bytes together."""
+    monkeypatch.setattr(connection, "CSocket", Narrow)
+    content = os.urandom(BUFFER)
+    async with Rig(settings=sending("1")) as rig:
+        rig.backends[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        client = socket.create_connection(rig.address)
+        client.sendall(content)
+        client.setblocking(False)
+        await rig.until(lambda: any(c.up and c.up.rest for c in rig.listener.connections))
+        backend = await rig.accept()
+        header, data = await header_at(rig, backend)
+        client.shutdown(socket.SHUT_WR)
+        assert (header.source, data + await rig.receive_all(backend)) == (client.getsockname(), content)
+        client.close()
+        backend.close()
+
+
+async def test_tlvs_are_told_when_asked_for() -> None:
+    async with Rig(settings=sending("2", "unique_id", "crc32c", "authority", "alpn")) as rig:
+        ids = set()
+        for _ in range(3):
+            client, backend = await rig.pair()
+            header, _ = await header_at(rig, backend)
+            [(kind, value)] = header.tlvs  # the checksum was right; there is no authority to be told
+            assert kind == pp.UNIQUE_ID
+            assert 1 <= len(value) <= 128
+            ids.add(value)
+            client.close()
+            backend.close()
+        assert len(ids) == 3
+
+
+async def test_another_backend_gets_a_header_of_its_own() -> None:
+    async with Rig(backends=1, dead=2, settings=sending("1")) as rig:
+        for _ in range(3):
+            client, backend = await rig.pair()
+            header, data = await header_at(rig, backend)
+            assert (header.source, data) == (client.getsockname(), b"")
+            client.close()
+            backend.close()
+
+
+# in
+
+
+@pytest.mark.parametrize("header", [build_v1(CARRIED), build_v2(CARRIED), build_v2(CARRIED, checksum=True)])
+@pytest.mark.parametrize("step", [1, 7, 1000])
+async def test_the_client_is_who_the_header_says(header: bytes, step: int) -> None:
+    """In any segmentation; the bytes after the header are the backend's."""
+    async with Rig(settings=receiving()) as rig:
+        told = Told(rig)
+        client = await rig.connect()
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream = header + b"hello"
+        for at in range(0, len(stream), step):
+            await rig.send(client, stream[at : at + step])
+            await asyncio.sleep(0.002)
+        backend = await rig.accept()
+        data = b""
+        while len(data) < 5:
+            data += await rig.receive(backend)
+        assert data == b"hello"
+        await rig.send(backend, b"reply")
+        assert await rig.receive(client) == b"reply"
+        client.close()
+        backend.close()
+        await rig.until(lambda: told.clients)
+        assert told.clients == [("192.0.2.7", 4711)]
+
+
+@pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", build_v2(Header())])
+async def test_unknown_and_local_leave_the_connections_own_address(header: bytes) -> None:
+    async with Rig(settings=receiving()) as rig:
+        told = Told(rig)
+        client = await rig.connect()
+        await rig.send(client, header)
+        backend = await rig.accept()
+        address = client.getsockname()
+        client.close()
+        backend.close()
+        await rig.until(lambda: told.clients)
+        assert told.clients == [address]
+
+
+async def test_a_client_of_a_unix_socket_has_no_ip_address() -> None:
+    async with Rig(settings=receiving()) as rig:
+        told = Told(rig)
+        client = await rig.connect()
+        await rig.send(client, build_v2(Header(socket.AF_UNIX, ("/run/a", 0), ("/run/b", 0))))
+        backend = await rig.accept()
+        client.close()
+        backend.close()
+        await rig.until(lambda: told.clients)
+        assert told.clients == [("", 0)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"GET / HTTP/1.1\r\n\r\n", b"PROXY TCP4 1.2.3.4\r\n", pp.SIGNATURE + b"\x31\x11\0\0"]
+)
+async def test_a_malformed_header_closes_and_counts(wrong: bytes) -> None:
+    async with Rig(settings=receiving()) as rig:
+        client = await rig.connect()
+        await rig.send(client, wrong)
+        assert await closed(rig, client)
+        client.close()
+        assert rig.listener.refusals == {Reason.BAD_HEADER.value: 1}
+
+
+async def test_an_end_within_the_header_is_malformed() -> None:
+    async with Rig(settings=receiving()) as rig:
+        client = await rig.connect()
+        await rig.send(client, b"PROXY TCP4 1.2")
+        client.shutdown(socket.SHUT_WR)
+        assert await closed(rig, client)
+        client.close()
+        assert rig.listener.refusals == {Reason.BAD_HEADER.value: 1}
+
+
+async def test_a_port_check_is_nobodys_fault() -> None:
+    """Load balancers look whether a port is open by connecting and closing."""
+    async with Rig(settings=receiving()) as rig:
+        told = Told(rig)
+        (await rig.connect()).close()
+        await rig.until(lambda: told.reasons)
+        assert told.reasons == [Reason.CLIENT]
+        assert not rig.listener.refusals
+
+
+async def test_a_header_has_its_time() -> None:
+    """A byte now and then does not prolong it."""
+    async with Rig(settings=receiving(0.5)) as rig:
+        begun = time.monotonic()
+        silent, slow = await rig.connect(), await rig.connect()
+
+        async def dribble() -> None:
+            with contextlib.suppress(OSError):
+                for byte in b"PROXY TCP4 192.0.2.7":
+                    await rig.send(slow, bytes([byte]))
+                    await asyncio.sleep(0.1)
+
+        dribbling = asyncio.create_task(dribble())
+        assert await closed(rig, silent)
+        assert await closed(rig, slow)
+        assert 0.5 <= time.monotonic() - begun < 5
+        await dribbling
+        silent.close()
+        slow.close()
+        assert rig.listener.refusals == {Reason.NO_HEADER.value: 2}
+
+
+async def test_once_the_header_is_there_its_time_is_over() -> None:
+    async with Rig(settings=receiving(0.3)) as rig:
+        client = await rig.connect()
+        await rig.send(client, build_v1(CARRIED))
+        backend = await rig.accept()
+        await asyncio.sleep(0.8)
+        await rig.send(client, b"still here")
+        assert await rig.receive(backend) == b"still here"
+        client.close()
+        backend.close()
+
+
+async def test_only_trusted_addresses_may_send_headers() -> None:
+    trusted = Access([(True, ip_network("10.0.0.0/8"))], default=False)
+    async with Rig(settings=Settings(stages=Stages(trusted=trusted))) as rig:
+        told = Told(rig)
+        client = await rig.connect()
+        with contextlib.suppress(OSError):
+            await rig.send(client, build_v1(CARRIED))
+        assert await closed(rig, client)
+        client.close()
+        assert [reason for _, _, reason in told.refused] == [Reason.UNTRUSTED]
+        assert rig.listener.refusals == {Reason.UNTRUSTED.value: 1}
+
+
+async def test_access_rules_ask_for_the_client_that_the_header_names() -> None:
+    """The sender's own address is denied, which does not matter; one of its clients is denied too, which does."""
+    rules = Access([(False, ip_network("127.0.0.0/8")), (False, ip_network("192.0.2.7/32"))])
+    async with Rig(settings=receiving(), access=rules) as rig:
+        denied = await rig.connect()
+        await rig.send(denied, build_v1(CARRIED))
+        assert await closed(rig, denied)
+        assert rig.listener.refusals == {Reason.ACCESS.value: 1}
+        allowed = await rig.connect()
+        await rig.send(allowed, build_v2(Header(CARRIED.family, ("192.0.2.8", 1), CARRIED.destination)))
+        backend = await rig.accept()
+        for sock in denied, allowed, backend:
+            sock.close()
+
+
+async def test_the_hash_is_of_the_client_that_the_header_names() -> None:
+    async with Rig(settings=receiving()) as rig:
+        asked = []
+
+        def acquire(client, tried):
+            asked.append(client)
+            return rig.pool.acquire(client, tried)
+
+        rig.listener.acquire = acquire
+        client = await rig.connect()
+        await rig.send(client, build_v1(CARRIED))
+        backend = await rig.accept()
+        client.close()
+        backend.close()
+        assert asked == ["192.0.2.7"]
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+async def test_a_header_is_passed_on(version: str) -> None:
+    """The client and what it connected to are those of the first balancer of the chain."""
+    async with Rig(settings=receiving(version=version)) as rig:
+        client = await rig.connect()
+        await rig.send(client, build_v2(CARRIED) + b"data")
+        backend = await rig.accept()
+        assert await header_at(rig, backend) == (CARRIED, b"data")
+        client.close()
+        backend.close()
+
+
+async def test_tlvs_are_passed_on_when_asked_for() -> None:
+    tlvs = ((pp.ALPN, b"h2"), (0xE0, b"of their own"), (pp.AUTHORITY, b"a.example"), (pp.UNIQUE_ID, b"theirs"))
+    stages = Stages(trusted=LOOPBACK, version="2", tlvs=frozenset({"unique_id", "authority"}))
+    async with Rig(settings=Settings(stages=stages)) as rig:
+        client = await rig.connect()
+        await rig.send(client, build_v2(Header(CARRIED.family, CARRIED.source, CARRIED.destination, tlvs)))
+        backend = await rig.accept()
+        header, _ = await header_at(rig, backend)
+        assert dict(header.tlvs) == {pp.AUTHORITY: b"a.example", pp.UNIQUE_ID: b"theirs"}
+        client.close()
+        backend.close()
+
+
+async def test_waiting_for_headers_holds_nobody_else_up() -> None:
+    """They count as connections, end with the server, and give everything back."""
+    async with Rig(settings=receiving(60)) as rig:
+        waiting = [await rig.connect() for _ in range(200)]
+        await rig.until(lambda: len(rig.listener.connections) == 200)
+        client = await rig.connect()
+        await rig.send(client, build_v1(CARRIED) + b"question")
+        backend = await rig.accept()
+        assert await rig.receive(backend) == b"question"
+        rig.listener.close_connections()
+        assert await closed(rig, client)
+        for sock in [*waiting, client, backend]:
+            sock.close()
