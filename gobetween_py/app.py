@@ -20,6 +20,7 @@ import uvloop
 from balancer import Counters
 from discovery.contract import DiscoveryError
 from gobetween_py import log as logs
+from gobetween_py.access_log import OutputError, Writers
 from gobetween_py.bind import BindError
 from gobetween_py.config import Config, ConfigErrors
 from gobetween_py.config import Server as ServerConfig
@@ -50,7 +51,7 @@ def run(config: Config, source: Source | None = None, *, watch: bool = False, pi
     try:
         with _pidfile(pidfile):
             uvloop.run(App(config, source).run(watch=watch))
-    except BindError as error:
+    except (BindError, OutputError) as error:
         return _refuse(str(error))
     except OSError as error:
         if pidfile is None or error.filename != str(pidfile):
@@ -93,14 +94,17 @@ class App:
 
         Raises:
             BindError: a server cannot listen; nothing was started.
+            OutputError: an access log cannot be written; nothing was started.
         """
         loop = asyncio.get_running_loop()
         self._reactor = Reactor(loop)
+        self._writers = Writers(loop)
         tasks: list[asyncio.Task[None]] = []
         try:
             for signum in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(signum, self._on_signal, signum)
             loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+            loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
             async with self._changing:
                 await self._apply(self.config, since=Config())
             tasks.append(asyncio.create_task(self._reload_on_hangup(), name="SIGHUP"))
@@ -121,6 +125,7 @@ class App:
             for site in self.sites.values():
                 self._see_off_site(site)
             cut = sum(await asyncio.gather(*self._leaving))
+            await self._writers.close()
             log.info("stopped%s", f", {cut} open connections closed" if cut else "")
             self._reactor.close()
 
@@ -228,6 +233,7 @@ class App:
         )
         try:
             plan.prepare()
+            self._writers.prepare(config.servers)
         except BaseException:
             await plan.undo()
             raise
@@ -249,10 +255,11 @@ class App:
             *(each.server.change(each.config, sock=each.sock, discovery=each.discovery) for each in plan.changing),
             *(site.start() for site in plan.sites_starting.values()),
         )
+        self._writers.sweep()
         return plan.what
 
     def _make(self, name: str, config: ServerConfig, sock: socket.socket) -> Server:
-        return Server(name, config, self._reactor, self._counters, sock=sock)
+        return Server(name, config, self._reactor, self._counters, sock=sock, writers=self._writers)
 
     def _note(self, outcome: Outcome) -> Outcome:
         """Keep it, and log it."""
@@ -291,6 +298,11 @@ class App:
         cut = await server.stop()
         log.info("%s: ended%s", server.name, f", {cut} open connections closed" if cut else "")
         return cut
+
+    def _reopen_logs(self) -> None:
+        """Somebody, logrotate say, has renamed the files."""
+        self._writers.reopen()
+        logs.reopen()
 
     def _on_signal(self, signum: int) -> None:
         if self._stop.is_set():

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+log = logging.getLogger("pygobetween")
+
 MASK = "***"
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
@@ -68,6 +70,20 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class LogFile(logging.FileHandler):
+    """A file that is appended to."""
+
+    def reopen(self) -> None:
+        """Go on with the file that has the name now.
+
+        Raises:
+            OSError: it cannot be opened; the one before is written on.
+        """
+        before = self.setStream(self._open())
+        if before is not None:
+            before.close()
+
+
 def configure(level: str, output: str, form: str, *, secrets: Iterable[str] = ()) -> None:
     """Set up the root logger.
 
@@ -88,7 +104,7 @@ def handler_of(output: str, form: str, secrets: Iterable[str] = ()) -> logging.H
     if output in ("stdout", "stderr"):
         handler = logging.StreamHandler(getattr(sys, output))
     else:
-        handler = logging.FileHandler(Path(output), encoding="utf-8")
+        handler = LogFile(Path(output), encoding="utf-8")
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     handler.addFilter(Masking(secrets))
     return handler
@@ -102,6 +118,16 @@ def install(handler: logging.Handler, level: str) -> None:
         old.close()
     root.addHandler(handler)
     root.setLevel(LEVELS[level])
+
+
+def reopen() -> None:
+    """Open the log file, if the log is one, by its name again."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogFile):
+            try:
+                handler.reopen()
+            except OSError as error:
+                log.error("%s cannot be reopened: %s; it is written on as it was", handler.baseFilename, error.strerror)
 
 
 def _level(record: logging.LogRecord) -> str:

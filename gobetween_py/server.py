@@ -14,6 +14,7 @@ from balancer import BackendSpec, Counters, Pool
 from discovery.loop import Loop
 from discovery.registry import load
 from discovery.slices import finished, sliced
+from gobetween_py.access_log import AccessLog, Writers
 from gobetween_py.bind import listen_on
 from gobetween_py.config import Bind
 from gobetween_py.config import Server as ServerConfig
@@ -47,6 +48,7 @@ class Server:
 
     Args:
         sock: listens on the config's bind already.
+        writers: the outputs of the access log, shared with other servers.
 
     Attributes:
         overlay: what is set by hand about its backends; a change of it counts from the next `refresh` on.
@@ -65,6 +67,7 @@ class Server:
         counters: Counters,
         *,
         sock: socket.socket | None = None,
+        writers: Writers | None = None,
     ) -> None:
         self.name = name
         self.config = config
@@ -81,6 +84,8 @@ class Server:
         self.listener: Listener | None = None
         self.counted = Counted()
         self._counting = False
+        self._writers = writers or Writers(reactor.loop)
+        self._access_log: AccessLog | None = None
 
     async def start(self) -> None:
         """Discover, resolve, count; accept once there is a first answer. Until then clients wait in the backlog."""
@@ -101,6 +106,7 @@ class Server:
             next_address=self.resolver.next_address,
         )
         self.count_ends(self._counting)
+        self._log_ends()
         kind = config.discovery.kind
         log.info("%s: listening on %s, balance %s, discovery %s", self.name, config.bind, config.balance, kind)
 
@@ -123,6 +129,8 @@ class Server:
             await self.refresh()
         if config.access != before.access:
             self.listener.access = _access(config)
+        if config.access_log != before.access_log:
+            self._log_ends()
         if sock is not None:
             self._unlink(before.bind)
             self.socket = sock
@@ -139,6 +147,20 @@ class Server:
         if self.listener is not None:
             others = tuple(told for told in self.listener.on_end if told is not self.counted)
             self.listener.on_end = (*others, self.counted) if counting else others
+
+    def _log_ends(self) -> None:
+        """Log connections at their end as the config says."""
+        assert self.listener is not None
+        before, self._access_log = self._access_log, None
+        settings = self.config.access_log
+        if settings and settings.enabled:
+            self._access_log = now = AccessLog(self.name, settings, self._writers)
+            self.listener.on_end += (now.ended,)
+            self.listener.on_refusal = (now.refused,)
+        if before:
+            self.listener.on_end = tuple(told for told in self.listener.on_end if told != before.ended)
+            self.listener.on_refusal = (self._access_log.refused,) if self._access_log else ()
+            before.close()
 
     def discovery_of(self, config: ServerConfig) -> Loop:
         """What will discover as a config says. A kind of somebody else's may raise anything."""
@@ -189,6 +211,8 @@ class Server:
         self.edits.stop()
         if self.listener:
             closed = self.listener.close_connections()
+            if self._access_log:
+                self._access_log.close()
             self.counters.free(self.listener.row)
         for name in tuple(self._tasks):
             await self._end(name)

@@ -157,12 +157,13 @@ class Writers:
         self._loop = loop
         self._users: dict[Writer, int] = {}
         self._writers: dict[tuple[Output, str], Writer] = {}
-        self._dropped = 0  # by writers that are closed
+        self._ending: list[Writer] = []  # closed, but not through yet
+        self._dropped = 0  # by writers that have ended
 
     @property
     def dropped(self) -> int:
         """Lines that were lost since the start, on all outputs."""
-        return self._dropped + sum(writer.dropped for writer in self._users)
+        return self._dropped + sum(writer.dropped for writer in (*self._users, *self._ending))
 
     def prepare(self, servers: Mapping[str, Server]) -> None:
         """Open what these servers log to, so that `take` cannot fail. What nobody took then, `sweep` closes.
@@ -197,11 +198,14 @@ class Writers:
 
     def sweep(self) -> None:
         """Close what nobody uses."""
-        for writer in [writer for writer, users in self._users.items() if not users]:
-            del self._users[writer]
+        unused = [writer for writer, users in self._users.items() if not users]
+        for writer in unused:
             writer.close()
-            self._dropped += writer.dropped
+            del self._users[writer]
         self._writers = {key: writer for key, writer in self._writers.items() if writer in self._users}
+        ended = {writer for writer in self._ending if writer.ended(0)}
+        self._dropped += sum(writer.dropped for writer in ended)
+        self._ending = [*(writer for writer in self._ending if writer not in ended), *unused]
 
     def reopen(self) -> None:
         """Open every output again."""
@@ -210,11 +214,9 @@ class Writers:
 
     async def close(self) -> None:
         """Close all of them; what cannot be written within FAREWELL is lost."""
-        writers = list(self._users)
-        for writer in writers:
+        for writer in self._users:
             writer.close()
-        lost = await self._loop.run_in_executor(None, _ended, writers)
-        for writer in lost:
+        for writer in await self._loop.run_in_executor(None, _unended, [*self._users, *self._ending]):
             log.warning("%s is too slow: its last %d lines are lost", writer.name, writer.unwritten)
 
     def _writer(self, settings: AccessLog) -> Writer:
@@ -227,7 +229,7 @@ class Writers:
         return writer
 
 
-def _ended(writers: Iterable[Writer]) -> list[Writer]:
+def _unended(writers: Iterable[Writer]) -> list[Writer]:
     """Wait for the writers' threads, FAREWELL at most; those that are not through."""
     deadline = time.monotonic() + FAREWELL
     return [writer for writer in writers if not writer.ended(deadline)]

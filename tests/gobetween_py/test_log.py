@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gobetween_py.log import configure
+from gobetween_py.log import configure, reopen
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +66,32 @@ def test_secrets_are_masked_in_messages_arguments_and_traces(tmp_path: Path, for
     assert "hunter2" not in text
     assert text.count("***") >= 3
     assert "longer" not in text
+
+
+def test_a_renamed_log_is_left_alone_after_reopening(tmp_path: Path):
+    target = logged(tmp_path)
+    log = logging.getLogger("pygobetween")
+    log.warning("before")
+    old = target.rename(tmp_path / "log.1")
+    log.warning("between")
+    reopen()
+    log.warning("after")
+    assert [line.split(": ")[-1] for line in old.read_text().splitlines()] == ["before", "between"]
+    assert [line.split(": ")[-1] for line in target.read_text().splitlines()] == ["after"]
+
+
+def test_a_log_that_cannot_be_opened_again_is_written_on(tmp_path: Path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    logged(folder)
+    folder.rename(tmp_path / "moved")
+    reopen()
+    text = (tmp_path / "moved" / "log").read_text()
+    assert f"{folder}/log cannot be reopened: No such file or directory; it is written on as it was" in text
+
+
+def test_a_standard_stream_is_not_touched_by_reopening(capfd: pytest.CaptureFixture[str]):
+    configure("info", "stderr", "text")
+    reopen()
+    logging.getLogger("pygobetween").warning("here")
+    assert capfd.readouterr().err.endswith(": here\n")

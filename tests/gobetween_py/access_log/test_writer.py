@@ -198,6 +198,16 @@ async def test_lost_lines_are_counted_beyond_the_life_of_their_output():
     assert writers.dropped == 1
 
 
+async def test_the_end_waits_for_outputs_that_were_given_back_just_before(path: Path):
+    writers = Writers(asyncio.get_running_loop())
+    writer = writers.take(AccessLog(output=Output("file", path=str(path))))
+    for number in range(5000):
+        writer.write(str(number))
+    writers.give(writer)
+    await writers.close()
+    assert path.read_text().count("\n") == 5000
+
+
 async def test_preparing_opens_all_outputs_or_says_whose_cannot_be_opened(path: Path):
     writers = Writers(asyncio.get_running_loop())
     text = SERVERS.format(name="good", port=1, output=path) + SERVERS.format(name="bad", port=2, output="/no/such/log")

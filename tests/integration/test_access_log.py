@@ -1,0 +1,207 @@
+"""The access log of a running balancer: with real traffic, renamed files, outputs that hang, and syslog."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Serve
+from tests.integration.test_traffic import fetch
+from tests.services.balancer import Balancer
+from tests.services.load import ab
+from tests.services.nginx import Nginx
+from tests.services.ports import free_port
+from tests.services.process import LOOPBACK
+
+ROOT = Path(__file__).parents[2]
+
+
+def balancer_logging(access_log: str, *backends: str, logging: str = "", server: str = "") -> Balancer:
+    """A balancer whose server `web` has these lines in its section access_log."""
+    port = free_port()
+    balancer = Balancer(
+        f"[logging]\n{logging}\n[access_log]\n{access_log}\n"
+        f'[servers.web]\nbind = "{LOOPBACK}:{port}"\nshutdown_timeout = "1s"\n{server}\n'
+        f'[servers.web.discovery]\nkind = "static"\nstatic_list = {json.dumps(backends)}\n'
+    )
+    balancer.port = port
+    return balancer
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def test_every_connection_of_a_load_has_its_line(serve: Serve, nginx: Nginx, tmp_path: Path):
+    log = tmp_path / "access.log"
+    backend = f"{LOOPBACK}:{nginx.port}"
+    balancer = serve(balancer_logging(f'output = "{log}"\nformat = "json"', backend))
+    with ThreadPoolExecutor(20) as clients:
+        answers = list(clients.map(lambda _: fetch(balancer.port, "/name"), range(1000)))
+    balancer.stop()  # which writes the rest
+    entries = [json.loads(line) for line in lines(log)]
+    assert len(entries) == len(answers)
+    assert Counter(entry["reason"] for entry in entries) == {"client": 1000}
+    assert {entry["backend"] for entry in entries} == {backend}
+    assert {entry["attempts"] for entry in entries} == {1}
+    assert len({entry["client"] for entry in entries}) == 1000
+    assert len({(entry["tx"], entry["rx"]) for entry in entries}) == 1
+    assert all(0 < entry["connect_time"] < entry["total_time"] for entry in entries)
+
+
+@pytest.mark.parametrize("logging", ["", "output"])
+def test_renamed_logs_are_left_alone_after_sigusr1(serve: Serve, nginx: Nginx, tmp_path: Path, logging: str):
+    """As logrotate does it; the application's own log is opened anew as well."""
+    log, own = tmp_path / "access.log", tmp_path / "own.log"
+    balancer = serve(
+        balancer_logging(
+            f'output = "{log}"',
+            f"{LOOPBACK}:{nginx.port}",
+            logging=f'output = "{own}"' if logging else "",
+        )
+    )
+    fetch(balancer.port, "/name")
+    log.rename(tmp_path / "access.log.1")
+    if logging:
+        own.rename(tmp_path / "own.log.1")
+    fetch(balancer.port, "/name")
+    balancer.signal(signal.SIGUSR1)
+    until(log.exists)
+    assert len(lines(tmp_path / "access.log.1")) == 2
+    for _ in range(3):
+        fetch(balancer.port, "/name")
+    until(lambda: len(lines(log)) == 3)
+    assert len(lines(tmp_path / "access.log.1")) == 2
+    if logging:
+        balancer.stop()
+        assert "listening" in (tmp_path / "own.log.1").read_text()
+        assert "stopping" not in (tmp_path / "own.log.1").read_text()
+        assert "stopping" in own.read_text()
+
+
+def test_connections_go_on_beside_a_log_that_nobody_reads(serve: Serve, nginx: Nginx, tmp_path: Path):
+    """A FIFO without a reader is a disk that hangs; the end does not wait for it either."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    balancer = serve(balancer_logging(f'output = "{fifo}"', f"{LOOPBACK}:{nginx.port}"))
+    ab(f"http://{LOOPBACK}:{balancer.port}/name", requests=4000, clients=20)
+    assert fetch(balancer.port, "/name") == b"nginx"
+    begun = time.monotonic()
+    balancer.stop()
+    assert time.monotonic() - begun < 10
+    assert balancer.status == 0
+    assert f"{fifo} is too slow: its last" in balancer.log.read_text()
+
+
+def test_connections_go_on_beside_a_full_disk(serve: Serve, nginx: Nginx):
+    balancer = serve(balancer_logging('output = "/dev/full"', f"{LOOPBACK}:{nginx.port}"))
+    ab(f"http://{LOOPBACK}:{balancer.port}/name", requests=1000, clients=20)
+    until(lambda: "/dev/full cannot be written: No space left on device" in balancer.log.read_text())
+    assert balancer.log.read_text().count("/dev/full cannot be written") == 1
+
+
+def test_syslog_gets_each_line(serve: Serve, nginx: Nginx, tmp_path: Path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.settimeout(20)
+        daemon.bind(str(tmp_path / "log"))
+        balancer = serve(
+            balancer_logging(
+                f'output = "syslog:{tmp_path}/log"\nfacility = "local2"\nformat = "{{reason}} {{backend}}"',
+                f"{LOOPBACK}:{nginx.port}",
+            )
+        )
+        fetch(balancer.port, "/name")
+        line = daemon.recv(1000).decode()
+    assert line.startswith(f"<{(16 + 2) * 8 + 6}>")
+    assert line.endswith(f" pygobetween[{balancer.pid}]: client {LOOPBACK}:{nginx.port}")
+
+
+def test_lines_on_stdout_are_between_those_of_the_log(serve: Serve, nginx: Nginx):
+    balancer = serve(balancer_logging("", f"{LOOPBACK}:{nginx.port}"))
+    fetch(balancer.port, "/name")
+    until(lambda: f"-> {LOOPBACK}:{nginx.port} " in balancer.log.read_text())
+
+
+def test_clients_that_got_nothing_have_a_line_too(serve: Serve, tmp_path: Path):
+    log = tmp_path / "access.log"
+    balancer = serve(
+        balancer_logging(
+            f'output = "{log}"\nformat = "{{reason}} {{backend}} {{attempts}}"', f"{LOOPBACK}:{free_port()}"
+        )
+    )
+    with socket.create_connection((LOOPBACK, balancer.port), 5) as client:
+        assert client.recv(1) == b""
+    until(lambda: lines(log) == ["connect_failed - 1"])
+
+
+def test_what_shutdown_closes_has_its_line(serve: Serve, nginx: Nginx, tmp_path: Path):
+    log = tmp_path / "access.log"
+    balancer = serve(balancer_logging(f'output = "{log}"\nformat = "{{reason}}"', f"{LOOPBACK}:{nginx.port}"))
+    with socket.create_connection((LOOPBACK, balancer.port), 5) as client:
+        client.sendall(b"GET /name HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.recv(9) == b"HTTP/1.1 "
+        balancer.stop()
+    assert lines(log) == ["shutdown"]
+
+
+def test_a_log_that_cannot_be_written_is_one_line_at_the_start(tmp_path: Path):
+    """A limit of file sizes is what even root is refused by."""
+    config = tmp_path / "lb.toml"
+    config.write_text(
+        f'[access_log]\noutput = "syslog:{tmp_path}/nothing"\n[servers.web]\nbind = "{LOOPBACK}:0"\n'
+        '[servers.web.discovery]\nkind = "static"\nstatic_list = []\n'
+    )
+    command = [sys.executable, "-m", "gobetween_py", "-c", config]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=ROOT, check=False)
+    assert result.returncode == 1
+    why = f"cannot write syslog:{tmp_path}/nothing: No such file or directory"
+    assert result.stderr == f"pygobetween: servers.web.access_log.output: {why}\n"
+
+
+def test_a_reload_changes_where_and_how_lines_are_written(serve: Serve, nginx: Nginx, tmp_path: Path):
+    """Connections that are open go on, and have their line in the new log."""
+    old, new = tmp_path / "old.log", tmp_path / "new.log"
+    balancer = serve(balancer_logging(f'output = "{old}"\nformat = "old {{reason}}"', f"{LOOPBACK}:{nginx.port}"))
+    text = balancer.config.read_text()
+    fetch(balancer.port, "/name")
+    with socket.create_connection((LOOPBACK, balancer.port), 5) as client:
+        balancer.config.write_text(text.replace(str(old), str(new)).replace("old {", "new {"))
+        balancer.signal(signal.SIGHUP)
+        until(new.exists)
+        until(lambda: "SIGHUP: reloaded" in balancer.log.read_text())
+        client.sendall(b"GET /name HTTP/1.0\r\n\r\n")
+        while client.recv(1000):
+            pass
+    until(lambda: lines(new) == ["new backend"])
+    assert lines(old) == ["old client"]
+
+    balancer.config.write_text(text.replace(str(old), "/no/such/log"))
+    balancer.signal(signal.SIGHUP)
+    until(lambda: "nothing has changed" in balancer.log.read_text())
+    fetch(balancer.port, "/name")
+    until(lambda: lines(new) == ["new backend", "new client"])
+
+    balancer.config.write_text(text.replace("[access_log]", "[access_log]\nenabled = false"))
+    balancer.signal(signal.SIGHUP)
+    until(lambda: balancer.log.read_text().count("SIGHUP: reloaded") == 2)
+    fetch(balancer.port, "/name")
+    open_files = [os.readlink(fd) for fd in Path(f"/proc/{balancer.pid}/fd").iterdir()]
+    assert str(new) not in open_files
+    balancer.stop()
+    assert lines(new) == ["new backend", "new client"]
