@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace, directory: Path) -> int:
         results = []
         for name in _chosen(options.cases, CASES):
             case = CASES[name]
-            able = [peer for peer in peers if peer.serves(case.kinds)]
+            able = [peer for peer in peers if peer.serves(case.kinds) and case.name in (peer.only or CASES)]
             measured = summarise(case.metrics, bench.run(case, able), SUBJECT)
             results.append(Result(case.name, case.title, options.placement or case.placement, measured))
             print("\n" + report.text(results[-1], SUBJECT), flush=True)

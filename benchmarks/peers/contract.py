@@ -30,9 +30,14 @@ class Proxy:
 
 
 class Peer(ABC):
-    """One of the proxies compared."""
+    """One of the proxies compared.
+
+    Attributes:
+        only: names of the cases that it takes part in; empty = all.
+    """
 
     name: str
+    only: Sequence[str] = ()
 
     def serves(self, kinds: Collection[str]) -> bool:
         """Whether it has a front for each of these kinds of backend."""

@@ -27,6 +27,7 @@ class Program(Peer):
         command: the command for a config file; it stays in the foreground, as a single process.
         version_command: prints the version, to either stream.
         unavailable: more reasons why it cannot be measured here; returns empty if there is none.
+        extra: what is added to the template, which for its part may have `$directory`.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Program(Peer):
     command: Callable[[Path], list[str]]
     version_command: Sequence[str]
     unavailable: Callable[[], str] | None = None
+    extra: str = ""
+    only: Sequence[str] = ()
 
     def missing(self) -> str:
         executable = self.version_command[0]
@@ -64,4 +67,4 @@ class Program(Peer):
                 Template(self.backend_line).substitute(address=address, weight=number, number=number)
                 for number, address in enumerate(backends[kind], 1)
             )
-        return Template(Path(__file__).with_name(self.template).read_text()).substitute(values)
+        return Template(Path(__file__).with_name(self.template).read_text() + self.extra).substitute(values)

@@ -1,7 +1,8 @@
-"""pygobetween of this checkout, run by the Python that runs the benchmarks."""
+"""pygobetween of this checkout, run by the Python that runs the benchmarks; and the same with its access log on."""
 
 import subprocess
 import sys
+from dataclasses import replace
 
 from benchmarks.peers.program import Program
 
@@ -20,4 +21,11 @@ PYGOBETWEEN = Program(
     command=lambda config: [sys.executable, "-m", "gobetween_py", "-c", str(config)],
     version_command=VERSION,
     unavailable=_unavailable,
+)
+
+LOGGING = replace(
+    PYGOBETWEEN,
+    name="pygobetween+log",
+    extra='\n[access_log]\noutput = "$directory/access.log"\n',
+    only=("connections",),  # a line is written at a connection's end, so nothing else gets dearer
 )
