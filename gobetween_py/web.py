@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
 
 from aiohttp import web
 
@@ -32,6 +32,10 @@ WRITE = 30.0
 
 STOP = 1.0
 """Seconds that requests may go on when the site is stopped."""
+
+
+class CertificateError(Exception):
+    """A certificate cannot be used. The message names the section of the config and the reason."""
 
 
 class Site:
@@ -116,10 +120,14 @@ class TurnAway(asyncio.Protocol):
 
 
 async def stream(
-    request: web.Request, pieces: AsyncIterable[bytes], content_type: str, *, status: int = 200
+    request: web.Request,
+    pieces: AsyncIterable[bytes],
+    content_type: str,
+    *,
+    headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
     """Answer with a body that is made while it is sent. A client that stops reading is cut off."""
-    response = web.StreamResponse(status=status, headers={"Content-Type": content_type})
+    response = web.StreamResponse(headers={"Content-Type": content_type, **(headers or {})})
     try:
         await response.prepare(request)
         async for piece in pieces:
@@ -127,7 +135,11 @@ async def stream(
                 await response.write(piece)
         async with asyncio.timeout(WRITE):
             await response.write_eof()
-    except TimeoutError:
-        if request.transport is not None:
+    except (ConnectionError, asyncio.CancelledError):
+        raise
+    except Exception as error:
+        if not isinstance(error, TimeoutError):
+            log.exception("defect in %s %s", request.method, request.path)
+        if request.transport is not None:  # a body that is cut off must not look whole
             request.transport.abort()
     return response

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import tomlkit
 from pydantic import BaseModel, SecretStr
 
 from gobetween_py.config.errors import PASSWORD_IN_URL, mask_url
 from gobetween_py.config.sources import Format
+from gobetween_py.config.toml_text import toml_lines
 
 MASK = "***"
 
@@ -24,7 +24,7 @@ def plain(section: BaseModel, *, reveal: bool = False) -> dict[str, Any]:
 def dump(section: BaseModel, format: Format, *, reveal: bool = False) -> str:
     """A section as the text of a config file. With reveal it loads as the same section."""
     table = plain(section, reveal=reveal)
-    return json.dumps(table, indent=2) + "\n" if format == "json" else tomlkit.dumps(table)
+    return json.dumps(table, indent=2) + "\n" if format == "json" else "".join(toml_lines(table)).lstrip("\n")
 
 
 def secrets_in(section: BaseModel) -> Iterator[str]:
