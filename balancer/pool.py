@@ -62,6 +62,15 @@ class Pool:
         """The listed backend with this host and port."""
         return self._roster.find(host, port)
 
+    @property
+    def initially_live(self) -> bool:
+        """The verdict on a new backend until health checks give theirs."""
+        return self._roster.live
+
+    @initially_live.setter
+    def initially_live(self, live: bool) -> None:
+        self._roster.live = live
+
     # The data plane's side: once per connection, so written for speed. ACTIVE is column 0 of a row.
 
     def acquire(self, client: str, tried: Container[Backend] = ()) -> Backend | None:

@@ -43,7 +43,7 @@ class Roster:
 
     def __init__(self, counters: Counters, locate: Locate, *, live: bool) -> None:
         self._counters = counters
-        self._live = live
+        self.live = live
         self._locate = locate
         self._known: dict[tuple[str, int], Backend] = {}
         self._sorted: tuple[Backend, ...] | None = ()
@@ -120,7 +120,7 @@ class Roster:
         return True
 
     def _new(self, spec: BackendSpec) -> Backend:
-        backend = Backend(spec, self._counters.allocate(), live=self._live)
+        backend = Backend(spec, self._counters.allocate(), live=self.live)
         location = self._locate(spec.host, spec.port)
         if location is not None:
             backend.family, backend.sockaddr = location

@@ -252,7 +252,7 @@ class App:
         self.sites.update(plan.sites_starting)
         await asyncio.gather(
             *(server.start() for server in plan.starting.values()),
-            *(each.server.change(each.config, sock=each.sock, discovery=each.discovery) for each in plan.changing),
+            *(each.carry_out() for each in plan.changing),
             *(site.start() for site in plan.sites_starting.values()),
         )
         self._writers.sweep()

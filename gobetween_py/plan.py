@@ -14,6 +14,7 @@ from gobetween_py import log as logs
 from gobetween_py.bind import BindError, listen_on
 from gobetween_py.config import Bind, Config
 from gobetween_py.config import Server as ServerConfig
+from gobetween_py.healthcheck.health import Health
 from gobetween_py.reload import difference
 from gobetween_py.server import Server
 from gobetween_py.web import Site
@@ -27,12 +28,17 @@ MakeSite = Callable[[Config, socket.socket | None], Site]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A server that takes another config in place: the arguments of `Server.change`."""
+    """A server that takes another config in place, and the arguments of `Server.change`."""
 
     server: Server
     config: ServerConfig
     sock: socket.socket | None
     discovery: Loop | None
+    health: Health | None
+
+    async def carry_out(self) -> None:
+        """Do it."""
+        await self.server.change(self.config, sock=self.sock, discovery=self.discovery, health=self.health)
 
 
 class Plan:
@@ -96,7 +102,8 @@ class Plan:
         for name in self._changed:
             server, config = self._running[name], new.servers[name]
             discovery = server.discovery_of(config) if config.discovery != server.config.discovery else None
-            self.changing.append(Change(server, config, sockets.get(name), discovery))
+            health = server.health_of(config) if config.healthcheck != server.config.healthcheck else None
+            self.changing.append(Change(server, config, sockets.get(name), discovery, health))
         for key, make_site in self._sections.items():
             if getattr(new, key).enabled:
                 self.sites_starting[key] = self._site(key, make_site)

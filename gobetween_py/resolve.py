@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from balancer import Backend, Pool
@@ -38,9 +38,13 @@ class Resolver:
 
     Args:
         name: the server's, for the log.
+
+    Attributes:
+        on_resolved: who is told of backends whose name was looked up; may be set at any time.
     """
 
     def __init__(self, name: str, pool: Pool) -> None:
+        self.on_resolved: Callable[[Iterable[Backend]], None] = lambda backends: None
         self._name = name
         self._pool = pool
         self._failing: set[str] = set()
@@ -129,6 +133,7 @@ class Resolver:
         news, self._news = self._news, {}
         for backend, address in news.items():
             self._pool.set_resolved(backend, *address)
+        self.on_resolved(news)
 
 
 def literal(host: str, port: int) -> Address | None:

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from balancer import BackendSpec, Counters, Pool
+from balancer import Backend, BackendSpec, Counters, Pool
 from discovery.loop import Loop
 from discovery.registry import load
 from discovery.slices import finished, sliced
@@ -19,6 +19,7 @@ from gobetween_py.bind import listen_on
 from gobetween_py.config import Bind
 from gobetween_py.config import Server as ServerConfig
 from gobetween_py.edits import Edits
+from gobetween_py.healthcheck.health import Health
 from gobetween_py.metrics.counted import Counted
 from gobetween_py.overlay import Overlay
 from gobetween_py.proxy.access import Access
@@ -37,7 +38,7 @@ LOOK = 0.05
 """Seconds between looks at whether the last connection has ended."""
 
 FIRST_ANSWER = 5.0
-"""Seconds that accepting waits for discovery's first answer, good or bad, and for the names in it."""
+"""Seconds that accepting waits for discovery's first answer, good or bad, the names in it, and a first check."""
 
 
 class Server:
@@ -72,7 +73,10 @@ class Server:
         self.name = name
         self.config = config
         self.pool = Pool(config.balance, counters, priority_tiers=config.priority_tiers, locate=literal)
+        self.pool.initially_live = Health.initially_live(config.healthcheck)
         self.resolver = Resolver(name, self.pool)
+        self.health = self.health_of(config)
+        self.resolver.on_resolved = self.health.resolved
         self.overlay = Overlay(config.backends)
         self.edits = Edits(self)
         self._refreshing = asyncio.Lock()
@@ -92,6 +96,7 @@ class Server:
         config = self.config
         self._run("discovery", self.discovery.run())
         self._run("resolver", self.resolver.run())
+        self._run("health", self.health.run())
         self._run("rates", self._tick())
         await self._first_answer()
         assert self.socket is not None
@@ -105,19 +110,26 @@ class Server:
             access=_access(config),
             next_address=self.resolver.next_address,
         )
+        self.listener.on_refused = self.health.refused
         self.count_ends(self._counting)
         self._log_ends()
         kind = config.discovery.kind
         log.info("%s: listening on %s, balance %s, discovery %s", self.name, config.bind, config.balance, kind)
 
     async def change(
-        self, config: ServerConfig, *, sock: socket.socket | None = None, discovery: Loop | None = None
+        self,
+        config: ServerConfig,
+        *,
+        sock: socket.socket | None = None,
+        discovery: Loop | None = None,
+        health: Health | None = None,
     ) -> None:
         """Take another config in place, of the same protocol: connections and backends stay, with all they count.
 
         Args:
             sock: listens on the config's bind, where that is another one than before.
             discovery: from `discovery_of(config)`, where the options are others than before.
+            health: from `health_of(config)`, likewise.
         """
         assert self.listener is not None
         before, self.config = self.config, config
@@ -135,6 +147,15 @@ class Server:
             self._unlink(before.bind)
             self.socket = sock
             self.listener.move(sock)
+        if health is not None:
+            await self._end("health")
+            async with self._refreshing:
+                await health.take_over(self.health)
+                self.health = health
+                self.pool.initially_live = Health.initially_live(config.healthcheck)
+            self.resolver.on_resolved = health.resolved
+            self.listener.on_refused = health.refused
+            self._run("health", health.run())
         if discovery is not None:
             await self._end("discovery")
             self.discovery = discovery
@@ -166,6 +187,16 @@ class Server:
         """What will discover as a config says. A kind of somebody else's may raise anything."""
         options = config.discovery
         return Loop(load(options.kind)(options), options, self._apply, name=self.name)
+
+    def health_of(self, config: ServerConfig) -> Health:
+        """What will judge the backends as a config says. A kind of somebody else's may raise anything."""
+        return Health(
+            self.name,
+            config.healthcheck,
+            self.pool,
+            next_address=self.resolver.next_address,
+            close_connections=self._break_off,
+        )
 
     @property
     def port(self) -> int:
@@ -232,6 +263,7 @@ class Server:
             async with asyncio.timeout(FIRST_ANSWER):
                 await self.discovery.begun.wait()
                 await self.resolver.settled.wait()
+                await self.health.begun.wait()
 
     def _unlink(self, bind: Bind) -> None:
         """Nobody finds our UNIX socket from now on, unless it is another server's now."""
@@ -244,6 +276,7 @@ class Server:
         async with self._refreshing:
             change = await finished(self.pool.updating(self.overlay.specs()))
             self.overlay.hold(self.pool)
+            await self.health.take(change)
             self.resolver.take(change.added)
             async for _ in sliced(self.pool.pending):
                 pass
@@ -256,6 +289,12 @@ class Server:
                 connection.close(reason)
                 closed += 1
         return closed
+
+    async def _break_off(self, backends: set[Backend]) -> None:
+        """Close the open connections to backends that went down."""
+        async for connection in sliced(tuple(self.listener.connections if self.listener else ())):
+            if connection.backend in backends and connection.up is not None:
+                connection.break_off(Reason.BACKEND_DOWN)
 
     async def _apply(self, specs: Sequence[BackendSpec]) -> None:
         self.overlay.found = specs

@@ -1,7 +1,8 @@
 """The config: text -> plain data (sources.py) -> immutable models (validate.py), or every error at once (errors.py).
 
-models.py, server.py, tls.py, healthcheck.py and access.py say which keys there are; the keys of a discovery belong to
-its kind, in the package discovery. checks.py holds the table of what is modelled but not available yet.
+models.py, server.py, tls.py and access.py say which keys there are; the keys of a discovery or a health check belong
+to its kind, in the packages discovery and healthcheck. checks.py holds the table of what is modelled but not available
+yet.
 """
 
 import logging

@@ -8,7 +8,6 @@ from discovery import registry as kinds
 from discovery.contract import DiscoveryError, Options
 from gobetween_py.config.bind import Bind
 from gobetween_py.config.errors import Path, Problem, path_text
-from gobetween_py.config.healthcheck import Healthcheck
 from gobetween_py.config.models import Acme, Api, Metrics, Profiler
 from gobetween_py.config.server import Server
 from gobetween_py.config.tls import BackendsTls, Tls
@@ -34,9 +33,6 @@ NOT_YET: dict[str, Row] = {
     "SNI": Row(Server, "sni", lambda server: server.sni),
     "TLS to backends": Row(Server, "backends_tls", lambda server: server.backends_tls),
     "the PROXY protocol": Row(Server, "proxy_protocol", lambda server: server.proxy_protocol),
-    "health check kind 'ping'": Row(Healthcheck, "kind", lambda check: check.kind == "ping"),
-    "health check kind 'probe'": Row(Healthcheck, "kind", lambda check: check.kind == "probe"),
-    "health check kind 'exec'": Row(Healthcheck, "kind", lambda check: check.kind == "exec"),
 }
 """What the config knows but the program cannot do: refused by name. A feature that gets built loses its row here."""
 

@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from discovery.fields import Refers
 from gobetween_py.config.access_log import AccessLog
 from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
-from gobetween_py.config.healthcheck import Healthcheck
 from gobetween_py.config.models import Config
 from gobetween_py.config.server import Server
 
@@ -45,8 +44,6 @@ def _in_use(section: BaseModel, name: str) -> bool:
     """Whether a key has a meaning where it stands: what is switched off may name files that are not there."""
     if isinstance(section, Server) and name == "tls":
         return section.protocol == "tls"
-    if isinstance(section, Healthcheck) and name == "exec_command":
-        return section.kind == "exec"
     prefix, tls, _ = name.partition("_tls_")
     switch = f"{prefix}_tls_enabled" if tls else "enabled"
     return getattr(section, switch, True) is True

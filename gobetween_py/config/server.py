@@ -12,9 +12,9 @@ from discovery.fields import Array, Flag
 from gobetween_py.config.access import Access
 from gobetween_py.config.access_log import AccessLog
 from gobetween_py.config.bind import BindAddress
-from gobetween_py.config.healthcheck import Healthcheck
 from gobetween_py.config.override import Override
 from gobetween_py.config.tls import BackendsTls, Tls
+from gobetween_py.healthcheck.contract import Options as HealthcheckOptions
 from gobetween_py.section import Count, Positive, RuleError, Section
 
 
@@ -93,7 +93,8 @@ class Server(Section):
     access_log: AccessLog | None = None
     """A line for each connection at its end; what is not said here is taken from the section [access_log]."""
     proxy_protocol: ProxyProtocol | None = None
-    healthcheck: Healthcheck = Healthcheck()
+    healthcheck: SerializeAsAny[HealthcheckOptions] = HealthcheckOptions()
+    """How it is found out whether a backend is alive; the keys depend on its kind."""
     discovery: SerializeAsAny[Options]
     """Where the backends come from; the keys depend on its kind."""
     backends: Array[Override] = ()
@@ -124,9 +125,9 @@ class Server(Section):
 
     @model_validator(mode="after")
     def _no_ping_over_udp(self) -> Self:
-        if self.protocol == "udp" and self.healthcheck.kind == "ping":
+        if self.protocol == "udp" and self.healthcheck.kind == "ping" and not self.healthcheck.port:
             raise RuleError(
-                "'ping' opens TCP connections: it cannot be used with protocol 'udp'", "healthcheck", "kind"
+                "'ping' opens TCP connections: with protocol 'udp' it needs a port for them", "healthcheck", "kind"
             )
         return self
 

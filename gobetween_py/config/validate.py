@@ -15,16 +15,20 @@ from pydantic.fields import FieldInfo
 
 from discovery import registry as kinds
 from discovery.contract import Options
-from discovery.registry import BrokenPluginError, NotAvailableError, UnknownKindError
 from gobetween_py.config.access_log import AccessLog
 from gobetween_py.config.checks import clashes, not_available, worth_a_warning
 from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
 from gobetween_py.config.models import Config, Defaults
 from gobetween_py.config.wording import not_a_table, not_allowed, problems_of, unknown_key
+from gobetween_py.healthcheck import registry as health_kinds
+from gobetween_py.healthcheck.contract import Options as HealthcheckOptions
 from gobetween_py.section import RuleError
 
 Table = Mapping[str, object]
 Model = TypeVar("Model", bound=BaseModel)
+
+KINDS_OF: dict[type[BaseModel], Any] = {Options: kinds, HealthcheckOptions: health_kinds}
+"""Sections whose keys depend on their kind, and the registry of the kinds."""
 
 
 def build(data: object, *, lenient: bool = False) -> tuple[Config, list[Problem]]:
@@ -100,7 +104,7 @@ class Validation:
             inner, many = _section_in(model.model_fields[name])
             if inner is None or given[name] is None:
                 continue
-            make = self.sections if many else self._options if inner is Options else self.section
+            make = self.sections if many else self._by_kind if inner in KINDS_OF else self.section
             built = make(inner, given.pop(name), (*path, name))
             if built is None:
                 broken.add(name)
@@ -108,22 +112,30 @@ class Validation:
                 given[name] = built
         return broken
 
-    def _options(self, _base: type[BaseModel], data: object, path: Path) -> Options | None:
-        """The options of a discovery, whose kind says which keys there are."""
+    def _by_kind(self, base: type[BaseModel], data: object, path: Path) -> BaseModel | None:
+        """A section whose kind says which keys there are."""
         if not isinstance(data, Mapping):
-            return self.section(Options, data, path)
-        where, kind = path_text((*path, "kind")), data.get("kind")
+            return self.section(base, data, path)
+        registry = KINDS_OF[base]
+        where, kind = path_text((*path, "kind")), data.get("kind", base.model_fields["kind"].default)
         try:
             if isinstance(kind, str):
-                return self.section(kinds.options_of(kind), data, path)
-            reason = "is required" if kind is None else "must be text in quotes"
-            problem = Problem(where, reason, allowed=", ".join(kinds.kinds()))
-        except UnknownKindError as error:
+                return self.section(registry.options_of(kind), self._without_idle_keys(base, kind, data, path), path)
+            reason = "must be text in quotes" if "kind" in data else "is required"
+            problem = Problem(where, reason, allowed=", ".join(registry.kinds()))
+        except (kinds.UnknownKindError, health_kinds.UnknownKindError) as error:
             problem = not_allowed(where, kind, error.known)
-        except (NotAvailableError, BrokenPluginError) as error:
+        except (kinds.NotAvailableError, kinds.BrokenPluginError, health_kinds.BrokenPluginError) as error:
             problem = Problem(where, str(error))
         self.problems.append(problem)
         return None
+
+    def _without_idle_keys(self, base: type[BaseModel], kind: str, data: Table, path: Path) -> Table:
+        """Of a health check, without keys of other kinds: gobetween lets them stand there, so they are a warning."""
+        idle = health_kinds.keys_of_others(kind) & data.keys() if base is HealthcheckOptions else ()
+        for key in sorted(idle):
+            self.warnings.append(Problem(path_text((*path, key)), f"has no effect when kind is '{kind}'"))
+        return {key: value for key, value in data.items() if key not in idle}
 
 
 def inherit(data: object) -> object:

@@ -20,33 +20,6 @@ USES: dict[str, dict[str, object]] = {
     "SNI": {"servers": {"a": server(sni={})}},
     "TLS to backends": {"servers": {"a": server(backends_tls={})}},
     "the PROXY protocol": {"servers": {"a": server(proxy_protocol={})}},
-    "health check kind 'ping'": {"servers": {"a": server(healthcheck={"kind": "ping", "interval": "1s"})}},
-    "health check kind 'probe'": {
-        "servers": {
-            "a": server(
-                healthcheck={
-                    "kind": "probe",
-                    "interval": "1s",
-                    "probe_protocol": "tcp",
-                    "probe_send": "a",
-                    "probe_recv": "b",
-                }
-            )
-        }
-    },
-    "health check kind 'exec'": {
-        "servers": {
-            "a": server(
-                healthcheck={
-                    "kind": "exec",
-                    "interval": "1s",
-                    "exec_command": "true",
-                    "exec_expected_positive_output": "1",
-                    "exec_expected_negative_output": "0",
-                }
-            )
-        }
-    },
 }
 """Feature -> a config that uses it, and nothing else that is not available."""
 

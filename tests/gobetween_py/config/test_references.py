@@ -6,7 +6,6 @@ import pytest
 from discovery.contract import Options
 from discovery.fields import Array, FileName, Refers, Text
 from gobetween_py.config.errors import ConfigErrors
-from gobetween_py.config.healthcheck import Healthcheck
 from gobetween_py.config.models import Api, ApiTls, Config, Logging
 from gobetween_py.config.references import missing_files
 from gobetween_py.config.server import Server
@@ -74,7 +73,6 @@ def test_a_file_that_may_not_be_read(here: str, unprivileged: None) -> None:
     [
         Config(api=Api(tls=ApiTls(cert_path="/no/cert", key_path="/no/key"))),
         server(tls=Tls(cert_path="/no/cert", key_path="/no/key")),
-        server(healthcheck=Healthcheck(exec_command="/no/program")),
         server(discovery=ReferringOptions(referring_tls_cert_path="/no/cert")),
     ],
 )

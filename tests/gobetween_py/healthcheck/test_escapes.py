@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gobetween_py.config.escapes import unescape
+from gobetween_py.healthcheck.escapes import unescape
 
 
 @pytest.mark.parametrize(
