@@ -28,6 +28,7 @@ from gobetween_py.proxy.listener import Listener, Settings
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.resolve import Resolver, literal
+from gobetween_py.stages import stages_of
 
 log = logging.getLogger("pygobetween.server")
 
@@ -319,6 +320,7 @@ def _settings(config: ServerConfig) -> Settings:
         backend_idle_timeout=config.backend_idle_timeout,
         backend_connection_timeout=config.backend_connection_timeout,
         connect_attempts=config.connect_attempts,
+        stages=stages_of(config),
     )
 
 

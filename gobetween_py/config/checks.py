@@ -32,7 +32,6 @@ NOT_YET: dict[str, Row] = {
     "protocol 'udp'": Row(Server, "protocol", lambda server: server.protocol == "udp"),
     "SNI": Row(Server, "sni", lambda server: server.sni),
     "TLS to backends": Row(Server, "backends_tls", lambda server: server.backends_tls),
-    "the PROXY protocol": Row(Server, "proxy_protocol", lambda server: server.proxy_protocol),
 }
 """What the config knows but the program cannot do: refused by name. A feature that gets built loses its row here."""
 

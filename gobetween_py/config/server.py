@@ -13,6 +13,7 @@ from gobetween_py.config.access import Access
 from gobetween_py.config.access_log import AccessLog
 from gobetween_py.config.bind import BindAddress
 from gobetween_py.config.override import Override
+from gobetween_py.config.proxy_protocol import ProxyProtocol, ProxyProtocolIn
 from gobetween_py.config.tls import BackendsTls, Tls
 from gobetween_py.healthcheck.contract import Options as HealthcheckOptions
 from gobetween_py.section import Count, Positive, RuleError, Section
@@ -53,12 +54,6 @@ class Udp(Section):
     """Whether the backend sees the client's address as the source."""
 
 
-class ProxyProtocol(Section):
-    """The PROXY protocol's header, sent to the backend before the client's bytes."""
-
-    version: Literal["1"] = "1"
-
-
 class Server(Section):
     """A listener, the choice among its backends, and its limits."""
 
@@ -93,6 +88,9 @@ class Server(Section):
     access_log: AccessLog | None = None
     """A line for each connection at its end; what is not said here is taken from the section [access_log]."""
     proxy_protocol: ProxyProtocol | None = None
+    """Present = backends get a header of the PROXY protocol."""
+    proxy_protocol_in: ProxyProtocolIn | None = None
+    """Present = clients have to send a header of the PROXY protocol."""
     healthcheck: SerializeAsAny[HealthcheckOptions] = HealthcheckOptions()
     """How it is found out whether a backend is alive; the keys depend on its kind."""
     discovery: SerializeAsAny[Options]
@@ -119,8 +117,9 @@ class Server(Section):
 
     @model_validator(mode="after")
     def _proxy_protocol_over_tcp(self) -> Self:
-        if self.protocol != "tcp" and self.proxy_protocol is not None:
-            raise RuleError(f"cannot be used with protocol '{self.protocol}', only with 'tcp'", "proxy_protocol")
+        for key in "proxy_protocol", "proxy_protocol_in":
+            if self.protocol != "tcp" and getattr(self, key) is not None:
+                raise RuleError(f"cannot be used with protocol '{self.protocol}', only with 'tcp'", key)
         return self
 
     @model_validator(mode="after")

@@ -110,7 +110,17 @@ HISTOGRAMS: tuple[tuple[str, str, Callable[[Counted], Histogram]], ...] = (
     ("gobetween_server_connection_tx_bytes", "Bytes to the backend, of a whole connection.", lambda c: c.tx),
 )
 
-REFUSALS = (Reason.ACCESS, Reason.LIMIT, Reason.NO_BACKEND, Reason.CONNECT)
+REFUSALS = (
+    Reason.ACCESS,
+    Reason.LIMIT,
+    Reason.NO_BACKEND,
+    Reason.CONNECT,
+    Reason.UNTRUSTED,
+    Reason.BAD_HEADER,
+    Reason.NO_HEADER,
+    Reason.NO_HELLO,
+    Reason.SNI,
+)
 """Causes for which a client gets nothing; they are all shown from the start, so that a first one is seen as a rise."""
 
 

@@ -1,4 +1,4 @@
-"""nginx: an HTTP server with files, on IPv4, IPv6 and a UNIX socket."""
+"""nginx: an HTTP server with files, on IPv4, IPv6 and a UNIX socket; and a TCP proxy that sends PROXY headers."""
 
 import hashlib
 import http.client
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.services import apt
 from tests.services.ports import free_port
-from tests.services.process import LOOPBACK, Server
+from tests.services.process import LOOPBACK, Server, tcp_answers
 
 _CONFIG = """
 daemon off;
@@ -31,19 +31,40 @@ http {{
     listen {host}:{port} backlog=4096;
     listen [::1]:{port} backlog=4096;
     listen unix:{socket} backlog=4096;
+    listen {host}:{proxied} proxy_protocol backlog=4096;
     root {root};
     location /upload/ {{ dav_methods PUT; create_full_put_path on; }}
     location = /name {{ return 200 "{label}"; }}
     location = /peer {{ return 200 "$remote_addr:$remote_port"; }}
+    location = /client {{ return 200 "$proxy_protocol_addr:$proxy_protocol_port"; }}
   }}
 }}
 """
+
+_STREAM = """
+load_module {module};
+daemon off;
+user root;
+worker_processes 1;
+pid {folder}/pid;
+error_log stderr warn;
+events {{ }}
+stream {{
+  server {{
+    listen {host}:{port};
+    proxy_pass {backend};
+    proxy_protocol on;
+  }}
+}}
+"""
+_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 
 class Nginx(Server):
     """Serves the files that write() made, and takes others by PUT below `/upload/`.
 
-    `/name` answers `label`, `/peer` the address that the connection came from.
+    `/name` answers `label`, `/peer` the address that the connection came from. On the port `proxied` connections have
+    to begin with a PROXY header, and `/client` answers the client that it names.
 
     Args:
         label: tells several servers apart.
@@ -55,6 +76,7 @@ class Nginx(Server):
         super().__init__()
         self.label = label
         self.port = free_port()
+        self.proxied = free_port()
         self.socket = self.folder / "socket"
         self.root = self.folder / "www"
         self.root.mkdir()
@@ -65,7 +87,13 @@ class Nginx(Server):
         config = self.folder / "nginx.conf"
         config.write_text(
             _CONFIG.format(
-                folder=self.folder, host=LOOPBACK, port=self.port, socket=self.socket, root=self.root, label=self.label
+                folder=self.folder,
+                host=LOOPBACK,
+                port=self.port,
+                proxied=self.proxied,
+                socket=self.socket,
+                root=self.root,
+                label=self.label,
             )
         )
         return [binary, "-p", self.folder, "-e", "stderr", "-c", config]
@@ -95,3 +123,27 @@ class Nginx(Server):
     def write_random(self, path: str, size: int) -> str:
         """Serves `size` random bytes at `/path`; returns their SHA-256 in hex."""
         return self.write(path, os.urandom(size))
+
+
+class NginxSender(Server):
+    """Relays connections to a backend, "host:port", with a PROXY header of version 1."""
+
+    name = "nginx-stream"
+
+    def __init__(self, backend: str) -> None:
+        super().__init__()
+        self.backend = backend
+        self.port = free_port()
+
+    def command(self) -> Sequence[str | Path]:
+        binary = apt.command("nginx", "nginx")
+        if not _MODULE.exists():
+            apt.install("libnginx-mod-stream")
+        config = self.folder / "nginx.conf"
+        config.write_text(
+            _STREAM.format(module=_MODULE, folder=self.folder, host=LOOPBACK, port=self.port, backend=self.backend)
+        )
+        return [binary, "-p", self.folder, "-e", "stderr", "-c", config]
+
+    def answers(self) -> bool:
+        return tcp_answers(self.port)

@@ -19,7 +19,6 @@ USES: dict[str, dict[str, object]] = {
     "protocol 'udp'": {"servers": {"a": server(protocol="udp", udp={"max_requests": 1})}},
     "SNI": {"servers": {"a": server(sni={})}},
     "TLS to backends": {"servers": {"a": server(backends_tls={})}},
-    "the PROXY protocol": {"servers": {"a": server(proxy_protocol={})}},
 }
 """Feature -> a config that uses it, and nothing else that is not available."""
 
