@@ -6,6 +6,7 @@ from gobetween_py.config.checks import Built, clashes, not_available
 from gobetween_py.config.dump import plain
 from gobetween_py.config.errors import ConfigErrors, Problem
 from gobetween_py.config.models import Config
+from gobetween_py.config.override import Override
 from gobetween_py.config.references import missing_in
 from gobetween_py.config.server import Server
 from gobetween_py.config.validate import Validation, inherit
@@ -46,6 +47,12 @@ def without_server(config: Config, name: str) -> Config:
     servers = dict(config.servers)
     del servers[name]
     return config.model_copy(update={"servers": servers})
+
+
+def with_backends(config: Config, name: str, overrides: Iterable[Override]) -> Config:
+    """The config in which this is set by hand about a server's backends. Raises KeyError."""
+    server = config.servers[name].model_copy(update={"backends": tuple(overrides)})
+    return config.model_copy(update={"servers": {**config.servers, name: server}})
 
 
 def _sections_of(config: Config) -> Built:

@@ -39,7 +39,12 @@ class ConsulSource(Source):
                 key=variables("CONSUL_CLIENT_KEY", ""),
             )
         )
+        self._host = host
         self._key = key
+
+    @property
+    def described(self) -> dict[str, str]:
+        return {"kind": "consul", "host": self._host, "key": self._key}
 
     async def close(self) -> None:
         await self._client.close()

@@ -13,6 +13,7 @@ from discovery.backoff import Backoff, Pace
 from discovery.contract import DiscoveryError
 from discovery.duration import format_duration
 from gobetween_py.config import Config, ConfigErrors, Format, Problem, Warn, load, log_warning
+from gobetween_py.config.persist import PersistError
 from gobetween_py.config.references import missing_files
 from gobetween_py.config.sources import guess_format
 
@@ -48,6 +49,16 @@ class Source(ABC):
         self.reading = reading
         self.text: str | None = None
 
+    @property
+    @abstractmethod
+    def described(self) -> dict[str, str]:
+        """What it is, as gobetween's API tells it, without secrets."""
+
+    @property
+    def format(self) -> Format:
+        """The format that was asked for, or that the name says."""
+        return self.reading.format or guess_format(self.name)
+
     async def read(self) -> str:
         """The text there is now. Raises ConfigErrors in one line that says why it cannot be had."""
         try:
@@ -64,7 +75,7 @@ class Source(ABC):
         reading = self.reading
         config = load(
             text,
-            reading.format or guess_format(self.name),
+            self.format,
             name=self.name,
             environment=reading.environment,
             lenient=reading.lenient,
@@ -98,6 +109,10 @@ class Source(ABC):
 
     async def close(self) -> None:  # noqa: B027  # a file holds nothing
         """Give back connections; a later read opens others."""
+
+    async def store(self, keys: tuple[str, ...], value: object) -> None:
+        """Write another value into the text, None for none, and leave the rest of it as it is. Raises PersistError."""
+        raise PersistError(f"{self.name} cannot be written to")
 
     @abstractmethod
     async def _read(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from discovery.inotify import changes_of, identity
 from gobetween_py.config import sources
+from gobetween_py.config.persist import rewrite
 from gobetween_py.sources.contract import Reading, Source
 
 QUIET = 0.2
@@ -19,6 +20,16 @@ class FileSource(Source):
     def __init__(self, path: Path, reading: Reading) -> None:
         super().__init__(str(path), reading)
         self.path = path
+
+    @property
+    def described(self) -> dict[str, str]:
+        return {"kind": "file", "path": self.name}
+
+    async def store(self, keys: tuple[str, ...], value: object) -> None:
+        # As if it had been read just now, or `changes` would tell of it.
+        self.text = await asyncio.to_thread(
+            rewrite, self.path, self.format, keys, value, environment=self.reading.environment
+        )
 
     async def _read(self) -> str:
         return await asyncio.to_thread(sources.read, self.path)

@@ -26,6 +26,10 @@ class UrlSource(Source):
         self._client = HttpClient(endpoint, headers={}, tls=client_context)
         self._interval = interval
 
+    @property
+    def described(self) -> dict[str, str]:
+        return {"kind": "url", "url": self.name}
+
     async def close(self) -> None:
         await self._client.close()
 
