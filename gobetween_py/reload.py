@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from pydantic import BaseModel
 
 from gobetween_py.config import Config
 
@@ -33,19 +35,20 @@ class Difference:
     """What a config has that another one has not: names of servers, and the keys of the sections beside them."""
 
     added: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """With the keys that differ: {"web": ("bind", "balance")}."""
     removed: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
-    """Of logging, profiler, api, metrics, defaults and acme those that differ."""
+    """Those beside servers that differ: logging, api, ..."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed or self.sections)
 
     def __str__(self) -> str:
-        """`added a, b; removed c; changed d; other sections: logging`, or `nothing changed`."""
+        """`added a, b; changed c (bind, balance); removed d; other sections: logging`, or `nothing changed`."""
         parts = [
             ("added", self.added),
-            ("changed", self.changed),
+            ("changed", [f"{name} ({', '.join(keys)})" for name, keys in self.changed.items()]),
             ("removed", self.removed),
             ("other sections:", self.sections),
         ]
@@ -57,11 +60,13 @@ def difference(old: Config, new: Config) -> Difference:
     before, after = old.servers, new.servers
     return Difference(
         added=tuple(name for name in after if name not in before),
-        changed=tuple(name for name in after if name in before and after[name] != before[name]),
+        changed={
+            name: _differing(before[name], after[name])
+            for name in after
+            if name in before and after[name] != before[name]
+        },
         removed=tuple(name for name in before if name not in after),
-        sections=tuple(
-            key for key in Config.model_fields if key != "servers" and getattr(old, key) != getattr(new, key)
-        ),
+        sections=tuple(key for key in _differing(old, new) if key != "servers"),
     )
 
 
@@ -105,6 +110,10 @@ class Status:
         else:
             self.failed += 1
         self.outcomes = (*self.outcomes, outcome)[-KEPT:]
+
+
+def _differing(old: BaseModel, new: BaseModel) -> tuple[str, ...]:
+    return tuple(key for key in type(new).model_fields if getattr(old, key) != getattr(new, key))
 
 
 def _some(names: Iterable[str], most: int = 5) -> str:
