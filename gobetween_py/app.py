@@ -11,7 +11,8 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Iterator
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,18 @@ from balancer import Counters
 from discovery.contract import DiscoveryError
 from gobetween_py import log as logs
 from gobetween_py.access_log import OutputError, Writers
+from gobetween_py.api.endpoint import Endpoint as ApiEndpoint
 from gobetween_py.bind import BindError
 from gobetween_py.config import Config, ConfigErrors
 from gobetween_py.config import Server as ServerConfig
-from gobetween_py.config.edit import with_server, without_server
-from gobetween_py.metrics.endpoint import Endpoint
+from gobetween_py.config.edit import with_backends, with_server, without_server
+from gobetween_py.metrics.endpoint import Endpoint as MetricsEndpoint
 from gobetween_py.plan import MakeSite, Plan
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.reload import Difference, NameTakenError, Outcome, Status, UnknownServerError
 from gobetween_py.server import Server
 from gobetween_py.sources.contract import Source
-from gobetween_py.web import Site
+from gobetween_py.web import CertificateError, Site
 
 log = logging.getLogger("pygobetween")
 
@@ -51,7 +53,7 @@ def run(config: Config, source: Source | None = None, *, watch: bool = False, pi
     try:
         with _pidfile(pidfile):
             uvloop.run(App(config, source).run(watch=watch))
-    except (BindError, OutputError) as error:
+    except (BindError, CertificateError, OutputError) as error:
         return _refuse(str(error))
     except OSError as error:
         if pidfile is None or error.filename != str(pidfile):
@@ -68,6 +70,8 @@ class App:
         servers: by name, always the same dict. Those that are being removed are not in it any more.
         sites: what answers HTTP, by the key of its section: api, metrics, profiler.
         reloads: how reading the config again went.
+        started: UNIX time.
+        configuration: where the config came from, as gobetween's API tells it.
     """
 
     def __init__(self, config: Config, source: Source | None = None) -> None:
@@ -75,12 +79,17 @@ class App:
         self.servers: dict[str, Server] = {}
         self.sites: dict[str, Site] = {}
         self.reloads = Status()
+        self.started = time.time()
+        self.configuration = source.described if source else {"kind": "none"}
         self._source = source
         self._counters = Counters()
         self._changing = asyncio.Lock()
         self._leaving: set[asyncio.Task[int]] = set()
         self._sections: dict[str, MakeSite] = {
-            "metrics": lambda config, sock: Endpoint(config.metrics.bind, self.servers, self.reloads, sock=sock)
+            "api": lambda config, sock: ApiEndpoint(self, config.api, sock=sock),
+            "metrics": lambda config, sock: MetricsEndpoint(
+                config.metrics.bind, self.servers, self.reloads, sock=sock
+            ),
         }
         self._hangup = asyncio.Event()
         self._stop = asyncio.Event()
@@ -164,34 +173,46 @@ class App:
             data: the table of `[servers.NAME]` as plain data; [defaults] fill in what it does not say.
 
         Raises:
-            NameTakenError, ConfigErrors, ClashError, BindError: nothing was changed.
+            NameTakenError, ConfigErrors, ClashError, BindError, PersistError: nothing was changed.
         """
         async with self._changing:
             if name in self.servers:
                 raise NameTakenError(name)
-            await self._apply(with_server(self.config, name, data))
+            await self._edit(with_server(self.config, name, data), ("servers", name), data)
 
     async def change(self, name: str, data: object) -> None:
         """Give a server another table, whole: in place, connections and counters are kept.
 
         Raises:
-            UnknownServerError, ConfigErrors, ClashError, BindError: nothing was changed.
+            UnknownServerError, ConfigErrors, ClashError, BindError, PersistError: nothing was changed.
         """
         async with self._changing:
-            if name not in self.servers:
-                raise UnknownServerError(name)
-            await self._apply(with_server(self.config, name, data))
+            self._require(name)
+            await self._edit(with_server(self.config, name, data), ("servers", name), data)
 
     async def remove(self, name: str) -> None:
         """Stop a server: it is gone at once from `servers`; its connections may end within its shutdown_timeout.
 
         Raises:
-            UnknownServerError: nothing was changed.
+            UnknownServerError, PersistError: nothing was changed.
         """
         async with self._changing:
-            if name not in self.servers:
-                raise UnknownServerError(name)
-            await self._apply(without_server(self.config, name))
+            self._require(name)
+            await self._edit(without_server(self.config, name), ("servers", name), None)
+
+    async def keep_backends(self, name: str) -> None:
+        """What is set by hand about a server's backends stands in its config from now on.
+
+        Raises:
+            UnknownServerError, PersistError: the config was not changed.
+        """
+        async with self._changing:
+            self._require(name)
+            server = self.servers[name]
+            config = with_backends(self.config, name, server.overlay.overrides.values())
+            overrides = [override.model_dump(exclude_defaults=True) for override in config.servers[name].backends]
+            await self._store(("servers", name, "backends"), overrides or None)
+            self.config, server.config = config, config.servers[name]
 
     async def _reload_on_hangup(self) -> None:
         while True:
@@ -221,8 +242,26 @@ class App:
             log.exception("defect in a reload")
             return self._note(Outcome(cause, (f"{type(error).__name__}: {error}",)))
 
-    async def _apply(self, config: Config, *, since: Config | None = None) -> Difference:
-        """The difference to `since`, the running config, made whole or not at all."""
+    def _require(self, name: str) -> None:
+        if name not in self.servers:
+            raise UnknownServerError(name)
+
+    async def _edit(self, config: Config, keys: tuple[str, ...], value: object) -> None:
+        """Apply a change that was made by hand, and keep it where the config says so."""
+        await self._apply(config, store=lambda: self._store(keys, value))
+
+    async def _store(self, keys: tuple[str, ...], value: object) -> None:
+        if self.config.api.persist and self._source is not None:
+            await self._source.store(keys, value)
+
+    async def _apply(
+        self, config: Config, *, since: Config | None = None, store: Callable[[], Awaitable[None]] | None = None
+    ) -> Difference:
+        """The difference to `since`, the running config, made whole or not at all.
+
+        Args:
+            store: runs when nothing else can fail any more; if it fails, nothing is changed.
+        """
         plan = Plan(
             since or self.config,
             config,
@@ -234,6 +273,8 @@ class App:
         try:
             plan.prepare()
             self._writers.prepare(config.servers)
+            if store is not None:
+                await store()
         except BaseException:
             await plan.undo()
             raise
@@ -250,6 +291,8 @@ class App:
         self.servers.clear()
         self.servers.update(running)
         self.sites.update(plan.sites_starting)
+        for server in running.values():
+            server.count_ends(config.metrics.enabled)
         await asyncio.gather(
             *(server.start() for server in plan.starting.values()),
             *(each.carry_out() for each in plan.changing),

@@ -8,7 +8,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 from balancer import ACTIVE, REFUSED, RX, TOTAL, TX, Backend
 from gobetween_py.server import Server

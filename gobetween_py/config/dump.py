@@ -24,7 +24,7 @@ def plain(section: BaseModel, *, reveal: bool = False) -> dict[str, Any]:
 def dump(section: BaseModel, format: Format, *, reveal: bool = False) -> str:
     """A section as the text of a config file. With reveal it loads as the same section."""
     table = plain(section, reveal=reveal)
-    return json.dumps(table, indent=2) + "\n" if format == "json" else "".join(toml_lines(table)).lstrip("\n")
+    return json.dumps(table, indent=2) + "\n" if format == "json" else "".join(toml_lines(table))
 
 
 def secrets_in(section: BaseModel) -> Iterator[str]:

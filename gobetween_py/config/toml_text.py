@@ -8,11 +8,15 @@ from typing import TypeGuard
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def toml_lines(table: Mapping[str, object], path: tuple[str, ...] = ()) -> Iterator[str]:
-    """The lines of a table of text, numbers, booleans, lists and tables; each ends with a line break.
+def toml_lines(table: Mapping[str, object]) -> Iterator[str]:
+    """The lines of a table of text, numbers, booleans, lists and tables; each ends with a line break."""
+    lines = _lines(table, ())
+    yield next(lines, "").lstrip("\n")
+    yield from lines
 
-    path: the keys that lead to the table.
-    """
+
+def _lines(table: Mapping[str, object], path: tuple[str, ...]) -> Iterator[str]:
+    """path: the keys that lead to the table."""
     tables = {key: value for key, value in table.items() if _is_section(value)}
     for key, value in table.items():
         if key not in tables:
@@ -23,11 +27,11 @@ def toml_lines(table: Mapping[str, object], path: tuple[str, ...] = ()) -> Itera
         if isinstance(value, Mapping):
             if not value or not all(map(_is_section, value.values())):
                 yield f"\n[{name}]\n"
-            yield from toml_lines(value, here)
+            yield from _lines(value, here)
         else:
             for item in value:
                 yield f"\n[[{name}]]\n"
-                yield from toml_lines(item, here)
+                yield from _lines(item, here)
 
 
 def _is_section(value: object) -> TypeGuard[Mapping[str, object] | list[Mapping[str, object]]]:

@@ -1,0 +1,141 @@
+"""The site: who may, from a request to a Call, and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gobetween_py.api import reply
+from gobetween_py.api.auth import Auth
+from gobetween_py.api.body import checked, checked_query, read_json
+from gobetween_py.api.refusal import Refusal
+from gobetween_py.api.route import CONFIG, Call, Route
+from gobetween_py.api.routes import ROUTES
+from gobetween_py.config.models import Api, ApiTls
+from gobetween_py.web import CertificateError, Site
+
+if TYPE_CHECKING:
+    from gobetween_py.app import App
+
+log = logging.getLogger("pygobetween.api")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CORS = {
+    # With "*" a browser sends no credentials of its own accord: a page has to know them.
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Expose-Headers": "ETag",
+    "Access-Control-Max-Age": "600",
+}
+
+
+class Endpoint(Site):
+    """The API of a running App.
+
+    Raises:
+        BindError, CertificateError: from the constructor.
+    """
+
+    def __init__(self, app: App, config: Api, *, sock: socket.socket | None = None) -> None:
+        self._app = app
+        self._auth = Auth(config)
+        self._cors = config.cors
+        self._one_at_a_time = asyncio.Lock()
+        self._changes: set[asyncio.Task[web.StreamResponse]] = set()
+        application = web.Application(middlewares=[self._refuse_in_json])
+        application.on_response_prepare.append(self._add_headers)
+        for route in ROUTES:
+            path = route.path.replace("{address}", "{address:.+}")  # that of a UNIX socket has slashes
+            application.router.add_route(route.method, path, self._handler(route))
+        super().__init__("API", application, config.bind, _context(config.tls) if config.tls else None, sock=sock)
+
+    def _handler(self, route: Route) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            known = self._auth.admits(request.headers.get("Authorization", ""))
+            if not (known or route.public):
+                raise Refusal(401, "credentials are needed", headers={"WWW-Authenticate": self._auth.challenge})
+            query = checked_query(route.query, request)
+            if route.method == "GET":
+                return await route.answer(Call(self._app, request, query, known=known))
+            self._require_our_origin(request)
+            call = Call(self._app, request, query, await _body(route, request))
+            # It is carried through even when the client leaves: half a change is none that anybody asked for.
+            change = asyncio.create_task(self._change(route, call))
+            self._changes.add(change)
+            change.add_done_callback(self._changes.discard)
+            return await asyncio.shield(change)
+
+        return handle
+
+    async def _change(self, route: Route, call: Call) -> web.StreamResponse:
+        async with self._one_at_a_time:
+            response = await route.answer(call)
+        log.info("%s: %s %s", _client(call.request), route.method, call.request.path)
+        return response
+
+    def _require_our_origin(self, request: web.Request) -> None:
+        """Raises Refusal 403 for a change that another site's page makes a browser send."""
+        origin = request.headers.get("Origin")
+        if origin is not None and not self._cors and origin.partition("://")[2] != request.host:
+            raise Refusal(403, "pages of other origins may not change anything: api.cors is off")
+
+    @web.middleware
+    async def _refuse_in_json(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            if self._cors and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+                return web.Response(status=204)
+            return await handler(request)
+        except Refusal as refusal:
+            response = reply.small(refusal.body(), refusal.status, refusal.headers)
+        except web.HTTPException as error:  # the router's: no such path, no such method
+            allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            response = reply.small({"error": error.reason}, error.status, allow)
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("defect in %s %s", request.method, request.path)
+            response = reply.small({"error": "a defect was met; the log tells more"}, 500)
+        if "Connection" in response.headers:
+            response.force_close()
+        return response
+
+    async def _add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = "pygobetween"
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if self._cors:
+            response.headers.update(CORS)
+
+
+async def _body(route: Route, request: web.Request) -> object:
+    if route.body is None:
+        return None
+    data = await read_json(request)
+    return data if route.body == CONFIG else checked(route.body, data)
+
+
+def _context(tls: ApiTls) -> ssl.SSLContext:
+    """Raises CertificateError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.cert_path, tls.key_path)
+        if tls.client_ca_path:
+            context.load_verify_locations(tls.client_ca_path)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:  # ssl.SSLError is one
+        raise CertificateError(f"api.tls: the certificate, its key or the CA cannot be used: {error}") from error
+    return context
+
+
+def _client(request: web.Request) -> str:
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "unix"
