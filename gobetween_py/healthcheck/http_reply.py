@@ -114,8 +114,8 @@ class Reply:
                 if b"\n" in self._data.lstrip(b"\r\n") or len(self._data) > MAX_HEAD:
                     raise BadReplyError(f"no size of a chunk: {bytes(self._data[:40])!r}")
                 return
-            del self._data[: size.end()]
             self._left = int(size[1], 16)
+            del self._data[: size.end()]
             self.complete = self._left == 0
 
     def _take(self, part: bytes) -> None:

@@ -24,7 +24,7 @@ async def serving(script: Script) -> AsyncIterator[Target]:
     """A TCP server that runs the script for each connection, and then closes it."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             await script(reader, writer)
         writer.close()
 
