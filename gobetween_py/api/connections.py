@@ -18,7 +18,7 @@ from gobetween_py.api.refusal import Refusal
 from gobetween_py.api.route import Call, Query
 from gobetween_py.config.override import Address, key_of
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.connection import Connection
+from gobetween_py.proxy.front import Flow
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.wheel import TICK
 
@@ -79,7 +79,7 @@ async def listed(call: Call) -> web.StreamResponse:
     query, open_now = call.query, _open(call)
     matches, after = _matcher(query), _place_of(query.after)
     # The oldest ones after that place, the youngest of them on top: of many only one more than the page is held.
-    found: list[tuple[int, int, Connection]] = []
+    found: list[tuple[int, int, Flow]] = []
     async for connection in sliced(open_now):
         begun, fd = _place(connection)
         if (begun, fd) > after and not connection.closed and matches(connection):
@@ -107,16 +107,16 @@ async def close_one(call: Call) -> web.StreamResponse:
     return reply.small(None)
 
 
-def _open(call: Call) -> tuple[Connection, ...]:
+def _open(call: Call) -> tuple[Flow, ...]:
     listener = call.server.listener
     return tuple(listener.connections) if listener else ()
 
 
-def _matcher(query: Filter) -> Callable[[Connection], bool]:
+def _matcher(query: Filter) -> Callable[[Flow], bool]:
     key = key_of(query.backend) if query.backend else None
     clients = Access([(True, ip_network(query.client, strict=False))], default=False) if query.client else None
 
-    def matches(connection: Connection) -> bool:
+    def matches(connection: Flow) -> bool:
         backend = connection.backend
         if key is not None and (backend is None or backend.key != key):
             return False
@@ -125,12 +125,12 @@ def _matcher(query: Filter) -> Callable[[Connection], bool]:
     return matches
 
 
-def _place(connection: Connection) -> tuple[int, int]:
+def _place(connection: Flow) -> tuple[int, int]:
     """Where it stands in the order of age: the microsecond of its accept, and its fd. No two open ones do."""
-    return round(connection.begun * 1e6), connection.client_fd
+    return round(connection.begun * 1e6), connection.number
 
 
-def _id(connection: Connection) -> str:
+def _id(connection: Flow) -> str:
     begun, fd = _place(connection)
     return f"{fd}-{begun}"
 
@@ -141,8 +141,8 @@ def _place_of(name: str) -> tuple[int, int]:
     return (int(begun), int(fd)) if name else (-1, 0)
 
 
-def _view(connection: Connection) -> ConnectionView:
-    now, backend, relaying = monotonic(), connection.backend, connection.up is not None
+def _view(connection: Flow) -> ConnectionView:
+    now, backend, relaying = monotonic(), connection.backend, connection.relaying
     return {
         "id": _id(connection),
         "client": _client(connection.host, connection.port),

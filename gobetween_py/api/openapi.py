@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gobetween_py import __version__
+from gobetween_py.api.backends import BackendChange, NewBackend
 from gobetween_py.api.refusal import RefusalBody
-from gobetween_py.api.route import Query, Returns, Route
+from gobetween_py.api.route import CONFIG, Query, Returns, Route
 from gobetween_py.api.routes import ROUTES
 from gobetween_py.config.schema import config_schema
 
@@ -42,6 +43,11 @@ PARAMETERS = {
     "id": "The connection",
 }
 
+EXAMPLES: dict[object, Json] = {
+    CONFIG: {"bind": "127.0.0.1:3000", "discovery": {"kind": "static", "static_list": ["127.0.0.1:8000 weight=2"]}},
+    NewBackend: {"host": "127.0.0.1", "port": 8001, "weight": 2},
+    BackendChange: {"state": "drain", "deadline": "30s"},
+}
 PART = {"type": "string", "minLength": 1}
 
 
@@ -82,8 +88,8 @@ def _operation(route: Route, schemas: Json, refusal: Json) -> Json:
     if more:
         operation["description"] = more
     if route.body is not None:
-        schema = _schema(route.body, schemas)
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"schema": _schema(route.body, schemas), "example": EXAMPLES[route.body]}
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     return operation
 
 

@@ -41,10 +41,10 @@ class Readiness(TypedDict):
 
 
 class Changes(TypedDict):
-    """What a reload changed: names of servers, and of other sections."""
+    """What a reload changed: names of servers, of the changed ones with the keys that differ, and of other sections."""
 
     added: list[str]
-    changed: list[str]
+    changed: dict[str, list[str]]
     removed: list[str]
     sections: list[str]
 
@@ -133,7 +133,7 @@ def _outcome(outcome: Outcome) -> ReloadBody:
         "errors": [*outcome.errors],
         "changes": {
             "added": [*what.added],
-            "changed": [*what.changed],
+            "changed": {name: [*keys] for name, keys in what.changed.items()},
             "removed": [*what.removed],
             "sections": [*what.sections],
         },
