@@ -23,8 +23,8 @@ from gobetween_py.healthcheck.health import Health
 from gobetween_py.metrics.counted import Counted
 from gobetween_py.overlay import Overlay
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.connection import Connection
-from gobetween_py.proxy.listener import Listener, Settings
+from gobetween_py.proxy.front import Flow, Settings
+from gobetween_py.proxy.listener import Listener
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.resolve import Resolver, literal
@@ -282,7 +282,7 @@ class Server:
             async for _ in sliced(self.pool.pending):
                 pass
 
-    async def close_connections(self, matches: Callable[[Connection], bool], reason: Reason) -> int:
+    async def close_connections(self, matches: Callable[[Flow], bool], reason: Reason) -> int:
         """Close the open connections that match; returns how many. Others get their turns in between."""
         closed = 0
         async for connection in sliced(tuple(self.listener.connections if self.listener else ())):
@@ -294,7 +294,7 @@ class Server:
     async def _break_off(self, backends: set[Backend]) -> None:
         """Close the open connections to backends that went down."""
         async for connection in sliced(tuple(self.listener.connections if self.listener else ())):
-            if connection.backend in backends and connection.up is not None:
+            if connection.backend in backends and connection.relaying:
                 connection.break_off(Reason.BACKEND_DOWN)
 
     async def _apply(self, specs: Sequence[BackendSpec]) -> None:

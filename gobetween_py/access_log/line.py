@@ -13,7 +13,7 @@ from time import gmtime, monotonic, strftime, time
 from gobetween_py.access_log.writer import Writers
 from gobetween_py.config.access_log import FIELDS, TEMPLATE, parts_of
 from gobetween_py.config.access_log import AccessLog as Settings
-from gobetween_py.proxy.connection import Connection
+from gobetween_py.proxy.front import Flow
 from gobetween_py.proxy.reason import Reason
 
 MAPPED = "::ffff:"
@@ -47,7 +47,7 @@ class AccessLog:
         """Write no more lines."""
         self._writers.give(self._writer)
 
-    def ended(self, connection: Connection, reason: Reason) -> None:
+    def ended(self, connection: Flow, reason: Reason) -> None:
         """A connection has ended: an `on_end` of a listener."""
         begun, answered, backend = connection.begun, connection.answered, connection.backend
         self._write(

@@ -9,7 +9,7 @@ from time import monotonic
 
 from prometheus_client.utils import floatToGoString
 
-from gobetween_py.proxy.connection import Connection
+from gobetween_py.proxy.front import Flow
 from gobetween_py.proxy.reason import Reason
 
 DURATIONS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 3600.0)
@@ -51,7 +51,7 @@ class Counted:
         self.reasons: dict[str, int] = {}
         self.retries = 0
 
-    def __call__(self, connection: Connection, reason: Reason) -> None:
+    def __call__(self, connection: Flow, reason: Reason) -> None:
         """Count an ended connection. Each `add` is written out: four calls would cost as much as what they do."""
         begun, answered = connection.begun, connection.answered
         duration = monotonic() - begun

@@ -1,8 +1,9 @@
 """The data plane: moves bytes between a client and the backend picked for it.
 
     reactor     one edge-triggered epoll nested in the event loop: fd -> the method that handles its events
-    acceptor    accepts on one listening socket
-    listener    asks access rules and limits, makes a Connection, moves to another socket
+    front       what every server has at its front: access rules, limits, settings, who is told of what
+    listener    the front for streams: makes a Connection of each client
+    acceptor    accepts on one of its sockets
     connection  one client from accept to close: connect to a backend, try another, relay, time out
     relay       one direction of a connection: recv/send for little, splice for much, half-close, reset
     pipes       the pipes that splice needs, kept for the next one

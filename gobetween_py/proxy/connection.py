@@ -125,6 +125,16 @@ class Connection:
         return self.up.opposite.moved if self.up else 0
 
     @property
+    def number(self) -> int:
+        """Tells it from every other connection that is open."""
+        return self.client_fd
+
+    @property
+    def relaying(self) -> bool:
+        """Whether its backend has answered."""
+        return self.up is not None
+
+    @property
     def attempts(self) -> int:
         """Different backends tried so far."""
         return len(self.tried) + (self.backend is not None)

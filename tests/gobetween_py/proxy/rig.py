@@ -9,7 +9,8 @@ from typing import Self
 from balancer import ACTIVE, BackendSpec, Counters, Pool
 from gobetween_py.bind import listen
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.listener import Listener, Settings
+from gobetween_py.proxy.front import Settings
+from gobetween_py.proxy.listener import Listener
 from gobetween_py.proxy.reactor import Reactor
 
 PATIENCE = 10.0

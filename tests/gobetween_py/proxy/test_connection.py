@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 from balancer import REFUSED, TOTAL, BackendSpec
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.listener import Settings
+from gobetween_py.proxy.front import Settings
 from gobetween_py.proxy.reason import Reason
 from tests.gobetween_py.proxy.rig import Rig
 
@@ -159,7 +159,7 @@ async def test_accepting_goes_on_after_fds_ran_out():
                 while True:
                     hoard.append(os.dup(0))
             await rig.loop.sock_connect(waiting, rig.address)
-            await rig.until(lambda: rig.listener._acceptors[0]._paused)
+            await rig.until(lambda: rig.listener._entrances[0]._paused)
             await rig.send(client, b"open connections go on")
             assert await rig.receive(first) == b"open connections go on"
         finally:

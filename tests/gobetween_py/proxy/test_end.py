@@ -12,7 +12,7 @@ import pytest
 from balancer import REFUSED
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.connection import Connection
-from gobetween_py.proxy.listener import Settings
+from gobetween_py.proxy.front import Settings
 from gobetween_py.proxy.reason import Reason
 from tests.gobetween_py.proxy.rig import Rig
 
