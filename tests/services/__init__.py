@@ -16,6 +16,7 @@ The servers:
     haproxy.py                                          what stands beside it
     consul.py, nsd.py, docker.py, lxd.py, etcd.py       where backends are discovered
     pebble.py                                           an ACME CA
+    prometheus.py                                       who scrapes the metrics
     load.py                                             load generators: ab, wrk, redis-benchmark
 
 A server is a context manager: `with Redis() as redis: redis.port`. Over stop() and start() it keeps ports and data.
