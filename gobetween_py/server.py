@@ -55,6 +55,7 @@ class Server:
     Attributes:
         overlay: what is set by hand about its backends; a change of it counts from the next `refresh` on.
         edits: makes such changes.
+        access_log: what writes a line at the end of each connection; None = nothing does.
         counted: what is counted at the end of each connection, as far as `count_ends` says so.
 
     Raises:
@@ -90,7 +91,7 @@ class Server:
         self.counted = Counted()
         self._counting = False
         self._writers = writers or Writers(reactor.loop)
-        self._access_log: AccessLog | None = None
+        self.access_log: AccessLog | None = None
 
     async def start(self) -> None:
         """Discover, resolve, count; accept once there is a first answer. Until then clients wait in the backlog."""
@@ -173,15 +174,15 @@ class Server:
     def _log_ends(self) -> None:
         """Log connections at their end as the config says."""
         assert self.listener is not None
-        before, self._access_log = self._access_log, None
+        before, self.access_log = self.access_log, None
         settings = self.config.access_log
         if settings and settings.enabled:
-            self._access_log = now = AccessLog(self.name, settings, self._writers)
+            self.access_log = now = AccessLog(self.name, settings, self._writers)
             self.listener.on_end += (now.ended,)
             self.listener.on_refusal = (now.refused,)
         if before:
             self.listener.on_end = tuple(told for told in self.listener.on_end if told != before.ended)
-            self.listener.on_refusal = (self._access_log.refused,) if self._access_log else ()
+            self.listener.on_refusal = (self.access_log.refused,) if self.access_log else ()
             before.close()
 
     def discovery_of(self, config: ServerConfig) -> Loop:
@@ -243,8 +244,8 @@ class Server:
         self.edits.stop()
         if self.listener:
             closed = self.listener.close_connections()
-            if self._access_log:
-                self._access_log.close()
+            if self.access_log:
+                self.access_log.close()
             self.counters.free(self.listener.row)
         for name in tuple(self._tasks):
             await self._end(name)

@@ -27,6 +27,9 @@ class AccessLog:
         server: the server's name.
         settings: with an output that several servers may share.
 
+    Attributes:
+        writer: of that output.
+
     Raises:
         OSError: from the constructor, when the output cannot be opened.
     """
@@ -40,12 +43,12 @@ class AccessLog:
         self._reasons = {reason: self._quote(reason.value) for reason in Reason}
         self._second, self._stamp = 0, ""
         self._writers = writers
-        self._writer = writers.take(settings)
-        self._write = self._writer.write
+        self.writer = writers.take(settings)
+        self._write = self.writer.write
 
     def close(self) -> None:
         """Write no more lines."""
-        self._writers.give(self._writer)
+        self._writers.give(self.writer)
 
     def ended(self, connection: Flow, reason: Reason) -> None:
         """A connection has ended: an `on_end` of a listener."""

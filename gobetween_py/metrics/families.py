@@ -7,6 +7,7 @@ counters here where their name ends in _total, as a counter's must, and untyped 
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
@@ -134,6 +135,7 @@ def pieces(servers: Iterable[Server], reloads: ReloadStatus, lag: Lag) -> Iterat
     for totals in SERVER:
         yield from _family(totals, ["server"], (([s.name], totals.read(s)) for s in taken))
     yield from _of_connections(taken)
+    yield _of_access_logs(taken)
     for backend in BACKEND:
         samples = (([s.name, b.host, str(b.port)], backend.read((s, b))) for s in taken for b in s.backends)
         yield from _family(backend, ["server", "host", "port"], samples)
@@ -181,6 +183,21 @@ def _of_connections(taken: Iterable[Snapshot]) -> Iterator[Metric]:
             histogram = read(snapshot.server.counted)
             family.add_metric([snapshot.name], [*histogram.buckets()], histogram.sum)
         yield family
+
+
+def _of_access_logs(taken: Iterable[Snapshot]) -> Metric:
+    dropped = CounterMetricFamily(
+        "gobetween_access_log_dropped_lines",
+        "Lines that were lost because the output was too slow or full.",
+        labels=["output"],
+    )
+    writers = {log.writer for snapshot in taken if (log := snapshot.server.access_log)}
+    lost: Counter[str] = Counter()
+    for writer in writers:
+        lost[writer.name] += writer.dropped
+    for name, lines in lost.items():
+        dropped.add_metric([name], lines)
+    return dropped
 
 
 def _family(series: Series[Source], labels: Sequence[str], samples: Iterable[Sample]) -> Iterator[Metric]:

@@ -25,12 +25,12 @@ from tests.services.process import LOOPBACK
 ROOT = Path(__file__).parents[2]
 
 
-def balancer_logging(access_log: str, *backends: str, logging: str = "", server: str = "") -> Balancer:
+def balancer_logging(access_log: str, *backends: str, sections: str = "") -> Balancer:
     """A balancer whose server `web` has these lines in its section access_log."""
     port = free_port()
     balancer = Balancer(
-        f"[logging]\n{logging}\n[access_log]\n{access_log}\n"
-        f'[servers.web]\nbind = "{LOOPBACK}:{port}"\nshutdown_timeout = "1s"\n{server}\n'
+        f"{sections}\n[access_log]\n{access_log}\n"
+        f'[servers.web]\nbind = "{LOOPBACK}:{port}"\nshutdown_timeout = "1s"\n'
         f'[servers.web.discovery]\nkind = "static"\nstatic_list = {json.dumps(backends)}\n'
     )
     balancer.port = port
@@ -73,7 +73,7 @@ def test_renamed_logs_are_left_alone_after_sigusr1(serve: Serve, nginx: Nginx, t
         balancer_logging(
             f'output = "{log}"',
             f"{LOOPBACK}:{nginx.port}",
-            logging=f'output = "{own}"' if logging else "",
+            sections=f'[logging]\noutput = "{own}"' if logging else "",
         )
     )
     fetch(balancer.port, "/name")
@@ -109,11 +109,14 @@ def test_connections_go_on_beside_a_log_that_nobody_reads(serve: Serve, nginx: N
     assert f"{fifo} is too slow: its last" in balancer.log.read_text()
 
 
-def test_connections_go_on_beside_a_full_disk(serve: Serve, nginx: Nginx):
-    balancer = serve(balancer_logging('output = "/dev/full"', f"{LOOPBACK}:{nginx.port}"))
-    ab(f"http://{LOOPBACK}:{balancer.port}/name", requests=1000, clients=20)
-    until(lambda: "/dev/full cannot be written: No space left on device" in balancer.log.read_text())
-    assert balancer.log.read_text().count("/dev/full cannot be written") == 1
+def test_connections_go_on_beside_a_full_disk_and_lost_lines_are_counted(serve: Serve, nginx: Nginx):
+    metrics = free_port()
+    sections = f'[metrics]\nenabled = true\nbind = "{LOOPBACK}:{metrics}"'
+    balancer = serve(balancer_logging('output = "/dev/full"', f"{LOOPBACK}:{nginx.port}", sections=sections))
+    for _ in range(300):
+        assert fetch(balancer.port, "/name") == b"nginx"
+    until(lambda: b'gobetween_access_log_dropped_lines_total{output="/dev/full"} 300.0\n' in fetch(metrics, "/metrics"))
+    assert balancer.log.read_text().count("/dev/full cannot be written: No space left on device") == 1
 
 
 def test_syslog_gets_each_line(serve: Serve, nginx: Nginx, tmp_path: Path):
