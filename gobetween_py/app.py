@@ -88,7 +88,7 @@ class App:
         self._sections: dict[str, MakeSite] = {
             "api": lambda config, sock: ApiEndpoint(self, config.api, sock=sock),
             "metrics": lambda config, sock: MetricsEndpoint(
-                config.metrics.bind, self.servers, self.reloads, sock=sock
+                config.metrics.bind, self.servers, self.reloads, dropped=lambda: self._writers.dropped, sock=sock
             ),
         }
         self._hangup = asyncio.Event()
@@ -105,6 +105,9 @@ class App:
             BindError: a server cannot listen; nothing was started.
             OutputError: an access log cannot be written; nothing was started.
         """
+        # Modules and the like stay: the collector need not look at them again. Servers may go, and are left to it.
+        gc.collect()
+        gc.freeze()
         loop = asyncio.get_running_loop()
         self._reactor = Reactor(loop)
         self._writers = Writers(loop)
@@ -119,9 +122,6 @@ class App:
             tasks.append(asyncio.create_task(self._reload_on_hangup(), name="SIGHUP"))
             if watch and self._source is not None:
                 tasks.append(asyncio.create_task(self._follow(self._source), name="watch"))
-            # What was made until here stays: the collector need not look at it again.
-            gc.collect()
-            gc.freeze()
             notify("READY=1")
             await self._stop.wait()
             notify("STOPPING=1")

@@ -18,6 +18,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from balancer import ACTIVE, REFUSED, RX, TOTAL, TX, Backend
 from discovery.loop import Status as DiscoveryStatus
 from gobetween_py import __version__
+from gobetween_py.healthcheck.condition import Condition
+from gobetween_py.healthcheck.registry import NONE
 from gobetween_py.metrics.counted import Counted, Histogram
 from gobetween_py.metrics.lag import Lag
 from gobetween_py.proxy.reason import Reason
@@ -79,6 +81,19 @@ BACKEND: tuple[Series[tuple[Snapshot, Backend]], ...] = (
         "gobetween_backend_tx_second", Gauge, "Bytes to the backend over the last second.", lambda b: b[1].tx_second
     ),
     Series("gobetween_backend_live", Gauge, "Whether the health checks call it live.", lambda b: b[1].live),
+    Series("gobetween_backend_held", Gauge, "Whether it was taken out by hand.", lambda b: b[1].held),
+)
+
+HEALTH: tuple[Series[Condition], ...] = (
+    Series("gobetween_healthcheck_runs", Grows, "Health checks.", lambda c: c.runs),
+    Series("gobetween_healthcheck_failures", Grows, "Health checks that failed.", lambda c: c.failures),
+    Series("gobetween_healthcheck_ejections", Grows, "Ejections by failed connects.", lambda c: c.ejection.count),
+    Series(
+        "gobetween_healthcheck_last_duration_seconds",
+        Gauge,
+        "How long the last health check took; 0 before the first.",
+        lambda c: c.last.duration if c.last else 0.0,
+    ),
 )
 
 DISCOVERY: tuple[Series[DiscoveryStatus], ...] = (
@@ -125,13 +140,15 @@ REFUSALS = (
 """Causes for which a client gets nothing; they are all shown from the start, so that a first one is seen as a rise."""
 
 
-def pieces(servers: Iterable[Server], reloads: ReloadStatus, lag: Lag) -> Iterator[Metric]:
+def pieces(servers: Iterable[Server], reloads: ReloadStatus, lag: Lag, dropped: int) -> Iterator[Metric]:
     """All families. One with many samples comes in several pieces, one after the other, with the same name.
 
     All counters are read at the first piece, at once; between two pieces the event loop may do other work.
+
+    dropped: lines of access logs.
     """
     taken = snapshots(servers)
-    yield from _of_process(reloads, lag)
+    yield from _of_process(reloads, lag, dropped)
     for totals in SERVER:
         yield from _family(totals, ["server"], (([s.name], totals.read(s)) for s in taken))
     yield from _of_connections(taken)
@@ -139,12 +156,25 @@ def pieces(servers: Iterable[Server], reloads: ReloadStatus, lag: Lag) -> Iterat
     for backend in BACKEND:
         samples = (([s.name, b.host, str(b.port)], backend.read((s, b))) for s in taken for b in s.backends)
         yield from _family(backend, ["server", "host", "port"], samples)
+    for health in HEALTH:
+        yield from _family(health, ["server", "host", "port"], _of_conditions(taken, health))
     for status in DISCOVERY:
         of = ((s.name, s.server.config.discovery.kind, s.server.discovery.status) for s in taken)
         yield from _family(status, ["server", "kind"], (([name, kind], status.read(found)) for name, kind, found in of))
 
 
-def _of_process(reloads: ReloadStatus, lag: Lag) -> Iterator[Metric]:
+def _of_conditions(taken: Iterable[Snapshot], series: Series[Condition]) -> Iterator[Sample]:
+    """Of the backends whose health somebody asks for."""
+    for snapshot in taken:
+        options = snapshot.server.config.healthcheck
+        if options.kind != NONE or options.max_fails:
+            conditions = snapshot.server.health.conditions
+            for backend in snapshot.backends:
+                if condition := conditions.get(backend):
+                    yield [snapshot.name, backend.host, str(backend.port)], series.read(condition)
+
+
+def _of_process(reloads: ReloadStatus, lag: Lag, dropped: int) -> Iterator[Metric]:
     build = GaugeMetricFamily("gobetween_build_info", "Always 1: what runs.", labels=["version", "python"])
     build.add_metric([__version__, platform.python_version()], 1)
     outcomes = CounterMetricFamily("gobetween_reloads", "Reloads of the config.", labels=["outcome"])
@@ -154,7 +184,9 @@ def _of_process(reloads: ReloadStatus, lag: Lag) -> Iterator[Metric]:
     last.add_metric([], reloads.last is None or reloads.last.succeeded)
     late = HistogramMetricFamily("gobetween_loop_lag_seconds", "How late timers of the event loop were.")
     late.add_metric([], [*lag.seconds.buckets()], lag.seconds.sum)
-    return iter((build, outcomes, last, late))
+    lost = CounterMetricFamily("gobetween_access_log_dropped_lines", "Lines that a slow access log could not take.")
+    lost.add_metric([], dropped)
+    return iter((build, outcomes, last, late, lost))
 
 
 def _of_connections(taken: Iterable[Snapshot]) -> Iterator[Metric]:
