@@ -87,9 +87,7 @@ class App:
         self._leaving: set[asyncio.Task[int]] = set()
         self._sections: dict[str, MakeSite] = {
             "api": lambda config, sock: ApiEndpoint(self, config.api, sock=sock),
-            "metrics": lambda config, sock: MetricsEndpoint(
-                config.metrics.bind, self.servers, self.reloads, dropped=lambda: self._writers.dropped, sock=sock
-            ),
+            "metrics": lambda config, sock: MetricsEndpoint(config.metrics.bind, self.servers, self.reloads, sock=sock),
         }
         self._hangup = asyncio.Event()
         self._stop = asyncio.Event()

@@ -284,19 +284,17 @@ class Server:
                 pass
 
     async def close_connections(self, matches: Callable[[Flow], bool], reason: Reason) -> int:
-        """Close the open connections that match; returns how many. Others get their turns in between."""
+        """Break off the open connections that match; returns how many. Others get their turns in between."""
         closed = 0
         async for connection in sliced(tuple(self.listener.connections if self.listener else ())):
             if not connection.closed and matches(connection):
-                connection.close(reason)
+                connection.break_off(reason)
                 closed += 1
         return closed
 
     async def _break_off(self, backends: set[Backend]) -> None:
         """Close the open connections to backends that went down."""
-        async for connection in sliced(tuple(self.listener.connections if self.listener else ())):
-            if connection.backend in backends and connection.relaying:
-                connection.break_off(Reason.BACKEND_DOWN)
+        await self.close_connections(lambda flow: flow.backend in backends and flow.relaying, Reason.BACKEND_DOWN)
 
     async def _apply(self, specs: Sequence[BackendSpec]) -> None:
         self.overlay.found = specs

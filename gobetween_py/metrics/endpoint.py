@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 from prometheus_client import Metric
@@ -24,27 +24,19 @@ class Endpoint(Site):
 
     Args:
         servers: by name; looked at anew for each scrape.
-        dropped: how many lines the access logs have lost so far.
 
     Raises:
         BindError: from the constructor.
     """
 
     def __init__(
-        self,
-        bind: Bind,
-        servers: Mapping[str, Server],
-        reloads: Status,
-        *,
-        dropped: Callable[[], int],
-        sock: socket.socket | None = None,
+        self, bind: Bind, servers: Mapping[str, Server], reloads: Status, *, sock: socket.socket | None = None
     ) -> None:
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
         super().__init__("metrics", app, bind, sock=sock)
         self._servers = servers
         self._reloads = reloads
-        self._dropped = dropped
         self._lag = Lag(asyncio.get_running_loop())
 
     async def stop(self, *, replaced: bool = False) -> None:
@@ -58,7 +50,7 @@ class Endpoint(Site):
         # In a thread, because it counts our open files one by one.
         async for text in exposition(await asyncio.to_thread(_of_process)):
             yield text
-        async for text in exposition(pieces(self._servers.values(), self._reloads, self._lag, self._dropped())):
+        async for text in exposition(pieces(self._servers.values(), self._reloads, self._lag)):
             yield text
 
 

@@ -140,15 +140,13 @@ REFUSALS = (
 """Causes for which a client gets nothing; they are all shown from the start, so that a first one is seen as a rise."""
 
 
-def pieces(servers: Iterable[Server], reloads: ReloadStatus, lag: Lag, dropped: int) -> Iterator[Metric]:
+def pieces(servers: Iterable[Server], reloads: ReloadStatus, lag: Lag) -> Iterator[Metric]:
     """All families. One with many samples comes in several pieces, one after the other, with the same name.
 
     All counters are read at the first piece, at once; between two pieces the event loop may do other work.
-
-    dropped: lines of access logs.
     """
     taken = snapshots(servers)
-    yield from _of_process(reloads, lag, dropped)
+    yield from _of_process(reloads, lag)
     for totals in SERVER:
         yield from _family(totals, ["server"], (([s.name], totals.read(s)) for s in taken))
     yield from _of_connections(taken)
@@ -174,7 +172,7 @@ def _of_conditions(taken: Iterable[Snapshot], series: Series[Condition]) -> Iter
                     yield [snapshot.name, backend.host, str(backend.port)], series.read(condition)
 
 
-def _of_process(reloads: ReloadStatus, lag: Lag, dropped: int) -> Iterator[Metric]:
+def _of_process(reloads: ReloadStatus, lag: Lag) -> Iterator[Metric]:
     build = GaugeMetricFamily("gobetween_build_info", "Always 1: what runs.", labels=["version", "python"])
     build.add_metric([__version__, platform.python_version()], 1)
     outcomes = CounterMetricFamily("gobetween_reloads", "Reloads of the config.", labels=["outcome"])
@@ -184,9 +182,7 @@ def _of_process(reloads: ReloadStatus, lag: Lag, dropped: int) -> Iterator[Metri
     last.add_metric([], reloads.last is None or reloads.last.succeeded)
     late = HistogramMetricFamily("gobetween_loop_lag_seconds", "How late timers of the event loop were.")
     late.add_metric([], [*lag.seconds.buckets()], lag.seconds.sum)
-    lost = CounterMetricFamily("gobetween_access_log_dropped_lines", "Lines that a slow access log could not take.")
-    lost.add_metric([], dropped)
-    return iter((build, outcomes, last, late, lost))
+    return iter((build, outcomes, last, late))
 
 
 def _of_connections(taken: Iterable[Snapshot]) -> Iterator[Metric]:
