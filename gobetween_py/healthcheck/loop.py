@@ -130,7 +130,7 @@ class Loop:
 
     def _push(self, entry: _Entry) -> None:
         heappush(self._heap, entry)
-        if self._heap[0] is entry or self._running >= self._most:
+        if self._heap[0] is entry:
             self._asked.set()
 
     async def _run(self, entry: _Entry) -> None:
@@ -147,8 +147,10 @@ class Loop:
                 self._places.move_on(entry.backend, entry.target)
         finally:
             timer.cancel()
-            self._running -= 1
             entry.task = None
+            if self._running == self._most:
+                self._asked.set()  # somebody may wait for the place
+            self._running -= 1
         now = self._loop.time()
         entry.next_start(now, self._interval)
         self._push(entry)

@@ -195,7 +195,7 @@ async def test_nothing_is_left_open(tmp_path: Path) -> None:
 
 async def test_running_out_of_processes_says_nothing_of_the_backend(tmp_path: Path) -> None:
     """In a process of an ordinary user, for whom the limit counts."""
-    code = f"""
+    code = """
 import asyncio, os, resource
 from gobetween_py.healthcheck import program
 os.setuid(65534)

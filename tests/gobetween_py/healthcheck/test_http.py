@@ -112,13 +112,8 @@ async def test_without_an_expected_body_none_is_waited_for() -> None:
 async def test_the_body_holds_what_is_expected(strategy: str, text: str, body: bytes, good: bool) -> None:
     """In pieces, as chunks, from a server that keeps the connection."""
     pieces = [b"%x\r\n%b\r\n" % (1, bytes([byte])) for byte in body]
-    script = answering(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-        *pieces[:3],
-        b"".join(pieces[3:]),
-        b"0\r\n\r\n",
-        ends=False,
-    )
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    script = answering(head, *pieces[:3], b"".join(pieces[3:]), b"0\r\n\r\n", ends=False)
     check = http(expected_body=text, body_strategy=strategy)
     async with serving(script) as place:
         if good:

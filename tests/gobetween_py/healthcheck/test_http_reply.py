@@ -16,18 +16,20 @@ def read(*pieces: bytes, bodiless: bool = False, ends: bool = True) -> Reply:
     return reply
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
 REPLIES: list[tuple[bytes, int, bytes]] = [
     (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, b"hello"),
     (b"HTTP/1.1 200 OK\r\ncontent-length:5 \r\n\r\nhello and more", 200, b"hello"),
     (b"HTTP/1.0 503 Service Unavailable\r\n\r\nuntil the end", 503, b"until the end"),
     (b"HTTP/1.1 200\r\n\r\n", 200, b""),
     (b"HTTP/1.1 200 OK\n\nbare line feeds", 200, b"bare line feeds"),
-    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;x=y\r\n!\r\n0\r\n\r\n", 200, b"hello!"),
-    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\nContent-Length: 3\r\n\r\nA\r\n0123456789\r\n0\r\n", 200, b"0123456789"),
+    (CHUNKED + b"5\r\nhello\r\n1;x=y\r\n!\r\n0\r\n\r\n", 200, b"hello!"),
+    (CHUNKED.replace(b"chunked", b"CHUNKED\r\nContent-Length: 3") + b"A\r\n0123456789\r\n0\r\n", 200, b"0123456789"),
     (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", 204, b""),
-    (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 1\r\n\r\nx", 404, b"x"),
+    (INTERIM + b"HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n\r\nx", 404, b"x"),
     (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x00", 101, b""),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("data", "status", "body"), REPLIES)
@@ -55,9 +57,7 @@ def test_the_status_is_known_before_the_headers_end() -> None:
     assert (reply.status, reply.complete) == (302, False)
 
 
-@pytest.mark.parametrize(
-    "head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n"]
-)
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", CHUNKED + b"ffffff\r\n"])
 def test_a_long_body_is_looked_at_in_part(head: bytes) -> None:
     reply = read(head, *[b"x" * 10_000] * 10, ends=False)
     assert reply.complete
@@ -76,9 +76,9 @@ def test_a_long_body_is_looked_at_in_part(head: bytes) -> None:
         (b"\x15\x03\x01", "no HTTP reply"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", "closed in the middle of the reply"),
         (b"HTTP/1.1 200 OK\r\nContent-Le", "closed in the middle of the reply"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "closed in the middle of the reply"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhello\r\n", "no size of a chunk"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n", "no size of a chunk"),
+        (CHUNKED + b"5\r\nhello\r\n", "closed in the middle of the reply"),
+        (CHUNKED + b"hello\r\n", "no size of a chunk"),
+        (CHUNKED + b"-5\r\nhello\r\n", "no size of a chunk"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "Content-Length: b'many'"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * MAX_HEAD, "headers of more than"),
         (b"HTTP/1.1 200 " + b"x" * MAX_HEAD, "no HTTP reply"),
@@ -100,7 +100,7 @@ def test_anything_else_that_arrives_is_a_reply_or_is_none(pieces: list[bytes]) -
 
 @given(st.binary(max_size=200), st.booleans())
 def test_anything_after_a_status_line_is_a_reply_or_is_none(data: bytes, chunked: bool) -> None:
-    head = b"HTTP/1.1 200 OK\r\n" + (b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"")
+    head = CHUNKED if chunked else b"HTTP/1.1 200 OK\r\n"
     try:
         read(head, *[data[i : i + 7] for i in range(0, len(data), 7)])
     except BadReplyError:

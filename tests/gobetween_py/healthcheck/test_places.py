@@ -60,7 +60,7 @@ async def test_the_other_host_may_be_a_name() -> None:
 
 
 async def test_a_name_that_is_none_says_nothing_of_the_backend() -> None:
-    with pytest.raises(NoVerdictError, match="cannot resolve no-such-host.invalid"):
+    with pytest.raises(NoVerdictError, match=r"cannot resolve no-such-host\.invalid"):
         await places(host="no-such-host.invalid").find(backend())
 
 

@@ -1,11 +1,13 @@
 """An event loop whose time passes only while it would sleep: an hour of checks takes a moment."""
 
 import asyncio
+import functools
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
 
 
 class _Selector(selectors.DefaultSelector):
@@ -34,3 +36,13 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     """The result of a coroutine, run in virtual time."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(work)
+
+
+def test(scenario: Callable[Arguments, Coroutine[Any, Any, None]]) -> Callable[Arguments, None]:
+    """Decorates a test: it runs in virtual time."""
+
+    @functools.wraps(scenario)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        run(scenario(*args, **kwargs))
+
+    return wrapped
