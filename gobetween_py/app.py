@@ -279,8 +279,8 @@ class App:
         self.config = config
         if plan.handler is not None:
             logs.install(plan.handler, config.logging.level)
-        for server in plan.handing_over:
-            server.hand_over()
+        for server, bind in plan.handing_over:
+            server.hand_over(bind)
         for server in plan.leaving:
             self._see_off(self.servers.pop(server.name))
         for key in plan.sites_leaving:

@@ -77,7 +77,7 @@ class Plan:
         self._moved = [name for name in self._changed if new.servers[name].bind != old.servers[name].bind]
         self._sections = {key: make_site for key, make_site in sections.items() if key in what.sections}
         self.leaving = [servers[name] for name in (*what.removed, *replaced)]
-        self.handing_over: list[Server] = []
+        self.handing_over: list[tuple[Server, Bind]] = []
         self.starting: dict[str, Server] = {}
         self.changing: list[Change] = []
         self.sites_leaving = {key: sites[key] for key in self._sections if key in sites}
@@ -136,17 +136,21 @@ class Plan:
 
     def _sockets(self) -> dict[str, socket.socket]:
         """A listening socket for each server that is new or moves."""
-        giving_up = (*self.leaving, *(self._running[name] for name in self._moved))
-        free = {(server.config.transport, server.config.bind): server for server in giving_up}
+        free = {
+            (server.config.transport, bind): (server, sock)
+            for server in self._running.values()
+            for bind, sock in server.sockets.items()
+            if server in self.leaving or bind != self.new.servers[server.name].bind or server.name in self._moved
+        }
         sockets = {}
         for name in (*self._fresh, *self._moved):
             config = self.new.servers[name]
-            giver = free.pop((config.transport, config.bind), None)
-            if giver is not None and giver.socket is not None:
-                self.handing_over.append(giver)
-                sockets[name] = giver.socket
+            given = free.pop((config.transport, config.bind), None)
+            if given is not None:
+                giver, sockets[name] = given
+                self.handing_over.append((giver, config.bind))
                 continue
-            in_the_way = [server.socket for server in free.values() if server.socket is not None]
+            in_the_way = [sock for _, sock in free.values()]
             try:
                 sockets[name] = listen_on(config.bind, instead_of=in_the_way)
             except BindError as error:

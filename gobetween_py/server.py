@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from balancer import Backend, BackendSpec, Counters, Pool
@@ -85,7 +85,7 @@ class Server:
         self.discovery = self.discovery_of(config)
         self._reactor = reactor
         self.counters = counters
-        self.socket: socket.socket | None = sock or listen_on(config.bind)
+        self._sockets = {config.bind: sock or listen_on(config.bind)}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.listener: Listener | None = None
         self.counted = Counted()
@@ -101,10 +101,9 @@ class Server:
         self._run("health", self.health.run())
         self._run("rates", self._tick())
         await self._first_answer()
-        assert self.socket is not None
         self.listener = Listener(
             self.name,
-            self.socket,
+            self._sockets[config.bind],
             self._reactor,
             self.pool,
             self.counters,
@@ -147,7 +146,7 @@ class Server:
             self._log_ends()
         if sock is not None:
             self._unlink(before.bind)
-            self.socket = sock
+            self._sockets[config.bind] = sock
             self.listener.move(sock)
         if health is not None:
             await self._end("health")
@@ -203,28 +202,31 @@ class Server:
     @property
     def port(self) -> int:
         """The port it listens on, also where the config says any (0)."""
-        assert self.socket is not None
-        port: int = self.socket.getsockname()[1]
+        port: int = self._sockets[self.config.bind].getsockname()[1]
         return port
+
+    @property
+    def sockets(self) -> Mapping[Bind, socket.socket]:
+        """Where clients can come in: where the config says, and for a moment where it said before."""
+        return {bind: sock for bind, sock in self._sockets.items() if sock.fileno() >= 0}
 
     @property
     def open_connections(self) -> int:
         """Connections that have not ended."""
         return len(self.listener.connections) if self.listener else 0
 
-    def hand_over(self) -> None:
-        """Stop accepting, but leave the socket open, and the clients that wait in it, to another server."""
+    def hand_over(self, bind: Bind) -> None:
+        """Leave one of the sockets, and the clients that wait in it, to another server."""
         assert self.listener is not None
-        self.listener.hand_over()
-        self.socket = None
+        self.listener.hand_over(self._sockets.pop(bind))
 
     def stop_accepting(self) -> None:
         """Close the listening socket; open connections go on."""
         if self.listener:
             self.listener.stop_accepting()
-        if self.socket is not None:
-            self._unlink(self.config.bind)
-            self.socket.close()
+        self._unlink(self.config.bind)
+        for sock in self._sockets.values():
+            sock.close()
 
     async def drained(self, cut: asyncio.Event) -> None:
         """Wait until the last connection has ended; for the config's shutdown_timeout, and until `cut` at most."""
@@ -269,7 +271,8 @@ class Server:
 
     def _unlink(self, bind: Bind) -> None:
         """Nobody finds our UNIX socket from now on, unless it is another server's now."""
-        if bind.path and self.socket is not None:
+        if bind.path and bind in self._sockets:
+            del self._sockets[bind]
             with contextlib.suppress(OSError):
                 os.unlink(bind.path)
 

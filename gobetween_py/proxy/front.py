@@ -193,7 +193,7 @@ class Front(ABC, Generic[AnyEntrance]):
         self.on_refusal: tuple[OnRefusal, ...] = ()
         self._quiet_until: dict[str, float] = {}
         self.configure(settings or Settings())
-        self._entrances = [self._open(sock)]
+        self._entrances = {sock: self._open(sock)}
 
     @abstractmethod
     def _open(self, sock: socket.socket) -> AnyEntrance:
@@ -245,23 +245,23 @@ class Front(ABC, Generic[AnyEntrance]):
 
     def move(self, sock: socket.socket) -> None:
         """Listen on another socket; the one before, if it was not handed over, goes on for GRACE and is then closed."""
-        for before in self._entrances:
-            self.reactor.loop.call_later(GRACE, self._close, before)
-        self._entrances.append(self._open(sock))
+        for before, entrance in self._entrances.items():
+            self.reactor.loop.call_later(GRACE, self._close, before, entrance)
+        self._entrances[sock] = self._open(sock)
 
-    def hand_over(self) -> socket.socket:
-        """Let nobody in any more and return the open socket, with those who wait in it, for another front."""
-        return self._entrances.pop().hand_over()
+    def hand_over(self, sock: socket.socket) -> None:
+        """Let nobody in through this socket any more; it stays open, with those who wait in it, for another front."""
+        self._entrances.pop(sock).hand_over()
 
     def stop_accepting(self) -> None:
         """Let nobody in any more; what is open goes on."""
-        for entrance in tuple(self._entrances):
-            self._close(entrance)
+        for sock, entrance in tuple(self._entrances.items()):
+            self._close(sock, entrance)
 
-    def _close(self, entrance: AnyEntrance) -> None:
-        if entrance in self._entrances:
+    def _close(self, sock: socket.socket, entrance: AnyEntrance) -> None:
+        if self._entrances.get(sock) is entrance:  # it was not handed over, to us again perhaps
             entrance.close()
-            self._entrances.remove(entrance)
+            del self._entrances[sock]
 
     # told by connections
 

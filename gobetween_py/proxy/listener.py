@@ -38,5 +38,5 @@ class Listener(Front[Acceptor]):
     def out_of_resources(self, error: OSError) -> None:
         """Stop accepting for a moment: what is pending stays in the backlog, what is open goes on."""
         self.log_rarely("resources", f"{error.strerror}: not accepting for {PAUSE:g} s")
-        for acceptor in self._entrances:
+        for acceptor in self._entrances.values():
             acceptor.pause()
