@@ -18,7 +18,9 @@ class BackendSpec:
         weight: share among its priority; a negative one takes the backend out where weights count.
         priority: lowest is used first (RFC 2782); a negative one takes the backend out where priorities count.
         max_connections: open connections at most, 0 for no limit.
-        sni: the server name this backend is meant for, "" for any.
+        sni: the server names this backend is meant for, with commas between, "" for any.
+        alpn: the protocols (RFC 7301) that it is meant for, with commas between, "" for any.
+        proxy_protocol: version of the PROXY header that it gets, "1", "2" or "none"; "" as its server says.
     """
 
     host: str
@@ -27,6 +29,8 @@ class BackendSpec:
     priority: int = 1
     max_connections: int = 0
     sni: str = ""
+    alpn: str = ""
+    proxy_protocol: str = ""
 
     @property
     def address(self) -> str:
@@ -121,6 +125,11 @@ class Backend:
     @property
     def sni(self) -> str:
         return self.spec.sni
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """Whom it is meant for: (sni, alpn)."""
+        return self.spec.sni, self.spec.alpn
 
     @property
     def key(self) -> tuple[str, int]:

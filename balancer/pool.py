@@ -4,11 +4,11 @@ from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from balancer.algorithm import Algorithm
 from balancer.backend import Backend, BackendSpec
 from balancer.counters import RX, TX, Counters
 from balancer.registry import load
 from balancer.roster import Change, Locate, Roster, batches
+from balancer.tiers import Tiers
 
 
 class Pool:
@@ -29,6 +29,8 @@ class Pool:
     Attributes:
         retired_rx, retired_tx: bytes from and to backends that are listed no more: what the pool has moved is this and
             the sum over `backends`.
+        pickable: the backends that may be picked, as of the last `state`.
+        parts: tiers over some of them, which are kept up to date with what happens to those.
 
     Raises:
         UnknownAlgorithmError: the registry does not know the algorithm.
@@ -44,11 +46,15 @@ class Pool:
         locate: Locate = lambda host, port: None,
     ) -> None:
         self._algorithm = load(algorithm)
+        self.counters = counters
         self._values = counters.values
         self._tiered = priority_tiers or self._algorithm.tiered
         self._roster = Roster(counters, locate, live=initially_live)
-        self._tiers: dict[int, Algorithm] = {}
-        self._choose: Callable[[str], Backend] = _nobody
+        self._tiers = Tiers(self._values)
+        self._choose: Callable[[str], Backend] = self._tiers.choose
+        self._state = 0
+        self.pickable: list[Backend] = []
+        self.parts: list[Tiers] = []
         self._stale = False
         self._panic = False
         self.retired_rx = self.retired_tx = 0
@@ -84,10 +90,11 @@ class Pool:
             self._rebuild()
         backend = self._choose(client)
         if backend.full or backend in tried:
-            other = self._choose_other(client, tried)
+            other = self._tiers.choose_other(client, tried)
             if other is None:
                 return None
             backend = other
+        # What `count` does, written out: this is once per connection.
         active = self._values[backend.row] + 1
         self._values[backend.row] = active
         if active >= backend.limit:
@@ -205,8 +212,8 @@ class Pool:
             backend.tx_second = round((tx - backend.tx_seen) / seconds)
             backend.rx_seen = rx
             backend.tx_seen = tx
-        for tier in self._tiers.values():
-            tier.tick()
+        for tiers in self._tiers, *self.parts:
+            tiers.tick()
 
     @property
     def pending(self) -> Iterator[None]:
@@ -220,23 +227,35 @@ class Pool:
         """
         if self._stale:
             self._rebuild()
-        return chain.from_iterable(tier.pending() for tier in self._tiers.values())
+        return chain.from_iterable(tiers.pending() for tiers in (self._tiers, *self.parts))
 
-    def _choose_other(self, client: str, tried: Container[Backend]) -> Backend | None:
-        """The choice when the one of the first tier cannot be had."""
-        for tier in self._tiers.values():
-            backend = tier.choose(client)
-            if not (backend.full or backend in tried):
-                return backend
-            other = tier.choose_other(client, tried)
-            if other is not None:
-                return other
-        return None
+    # For parts of the pool, see sni.py. Without any they cost nothing.
+
+    def state(self) -> int:
+        """A number that is another one after every change of `pickable`."""
+        if self._stale:
+            self._rebuild()
+        return self._state
+
+    def build(self, tiers: Tiers, members: list[Backend]) -> None:
+        """Fill tiers as the pool's own are."""
+        tiers.build(members, self._algorithm, tiered=self._tiered)
+
+    def count(self, backend: Backend) -> None:
+        """A connection is open there."""
+        active = self._values[backend.row] + 1
+        self._values[backend.row] = active
+        if active >= backend.limit:
+            self._set_full(backend, True)
+        moved = backend.moved
+        if moved is not None:
+            moved(backend)
 
     def _set_full(self, backend: Backend, full: bool) -> None:
         backend.full = full
-        for tier in self._tiers.values():
-            tier.full_changed()
+        self._tiers.full_changed()
+        for part in self.parts:
+            part.full_changed()
 
     def _forget(self, backend: Backend) -> None:
         """Take off who is gone for good; nothing when that was done already."""
@@ -257,38 +276,13 @@ class Pool:
     def _rebuild(self) -> None:
         """Give each tier's algorithm its pickable backends. A tier that was there keeps its algorithm's state."""
         self._stale = False
+        self._state += 1
         panic = self._panic
-        pickable = [
+        self.pickable = [
             b
             for b in self.backends
             if (b.live or panic) and b.discovered and not (b.held or b.ignored) and b.sockaddr is not None
         ]
-        members: dict[int, list[Backend]] = {}
-        if self._tiered:
-            for backend in pickable:
-                members.setdefault(backend.priority, []).append(backend)
-        elif pickable:
-            members[0] = pickable
-        before, self._tiers = self._tiers, {}
-        for tier in before.values():
-            if tier.moved is not None:
-                for backend in tier.backends:
-                    backend.moved = None
-        for priority in sorted(members):
-            known = before.get(priority)
-            tier = known if known and type(known) is self._algorithm else self._algorithm(self._values)
-            self._tiers[priority] = tier
-            tier.rebuild(tuple(members[priority]))
-            if tier.moved is not None:
-                for backend in tier.backends:
-                    backend.moved = tier.moved
-        self._choose = next((tier.choose for tier in self._tiers.values()), _nobody)
-
-
-_NOBODY = Backend(BackendSpec("nobody", 0), row=0)
-_NOBODY.full = True
-
-
-def _nobody(client: str) -> Backend:
-    """The choice where there is none: a backend that is always full, which saves `acquire` a check."""
-    return _NOBODY
+        self._tiers.leave()
+        self.build(self._tiers, self.pickable)
+        self._choose = self._tiers.choose

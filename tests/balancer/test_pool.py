@@ -183,7 +183,7 @@ def test_many_changes_build_the_tiers_once() -> None:
     """Each of 2,000 verdicts only marks them stale: the tier's algorithm is given its backends at the next pick."""
     pool = ready("leastconn", specs(2000))
     pick(pool)
-    algorithm = next(iter(pool._tiers.values()))
+    algorithm = next(iter(pool._tiers._tiers.values()))
     before = algorithm.backends
     for backend in pool.backends[:-1]:
         pool.set_live(backend, False)
