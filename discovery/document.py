@@ -64,7 +64,17 @@ def spec_of(entry: Any, paths: Paths = DEFAULT_PATHS) -> BackendSpec:
         priority=_number(follow(entry, paths.priority), 1),
         max_connections=_number(follow(entry, paths.max_connections), 0),
         sni=sni or "",
+        **_texts(entry, "alpn", "proxy_protocol"),
     )
+
+
+def _texts(entry: Any, *names: str) -> dict[str, str]:
+    """Values that are text; those that are absent or null are left out."""
+    values = {name: value for name in names if (value := follow(entry, (name,))) is not None}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise ValueError(f"the {name} is no text")
+    return values
 
 
 async def specs_of(

@@ -9,6 +9,9 @@ MAX_NUMBER = 2**31 - 1
 MAX_UNIX_PATH = 107  # bytes: sun_path of unix(7) is 108 with its final NUL
 
 _HOST = re.compile(r"[^\s\[\]/\\@?#,\"'<>=:]{1,253}")
+_PROTOCOLS = re.compile(r"[!-+\--~]{1,255}(,[!-+\--~]{1,255})*")
+PROXY_PROTOCOLS = ("", "none", "1", "2")
+
 _IPV4_SHAPE = re.compile(r"[0-9.]+")
 
 
@@ -20,6 +23,8 @@ def make_spec(
     priority: str | int = 1,
     max_connections: str | int = 0,
     sni: str = "",
+    alpn: str = "",
+    proxy_protocol: str = "",
 ) -> BackendSpec:
     """A backend from what a source says of it.
 
@@ -28,6 +33,10 @@ def make_spec(
     """
     if " " in sni or not sni.isprintable():
         raise ValueError(f"sni {sni[:80]!r} is no server name")
+    if alpn and not _PROTOCOLS.fullmatch(alpn):
+        raise ValueError(f"alpn {alpn[:80]!r} is no protocol, nor several with commas between")
+    if proxy_protocol not in PROXY_PROTOCOLS:
+        raise ValueError(f"proxy_protocol {proxy_protocol[:80]!r} is no version: known are 1, 2 and none")
     if host.startswith("unix:"):
         host, port = unix_address(host), 0
     else:
@@ -39,6 +48,8 @@ def make_spec(
         1 if priority == 1 else number("priority", priority),
         0 if max_connections == 0 else number("max_connections", max_connections),
         sni,
+        alpn,
+        proxy_protocol,
     )
 
 

@@ -1,5 +1,7 @@
 """The backend line: `host:port[ weight=N][ priority=N][ max_connections=N][ sni=NAME]`, options in any order.
 
+Two more are `alpn=PROTOCOL` and `proxy_protocol=VERSION`; sni and alpn may be lists with commas between.
+
 IPv6 stands in brackets; a UNIX socket is `unix:/path` instead of `host:port`.
 """
 
@@ -9,7 +11,7 @@ from balancer.backend import BackendSpec
 from discovery.entry import make_spec, unix_address
 from discovery.slices import sliced
 
-OPTIONS = ("weight", "priority", "max_connections", "sni")
+OPTIONS = ("weight", "priority", "max_connections", "sni", "alpn", "proxy_protocol")
 
 
 def parse_line(text: str) -> BackendSpec:

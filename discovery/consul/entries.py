@@ -16,7 +16,7 @@ from discovery.slices import sliced
 
 MOST_SKIPPED = 10_000
 """Bad entries of an answer, before it is bad as a whole."""
-HINTS = ("priority", "max_connections", "sni")
+HINTS = ("priority", "max_connections", "sni", "alpn", "proxy_protocol")
 """What Service.Meta or a tag `name=value` may say of an instance."""
 
 

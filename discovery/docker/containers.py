@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from balancer.backend import BackendSpec
 from discovery.docker.options import DockerOptions
 from discovery.entry import make_spec
+from discovery.line import OPTIONS
 
 WILDCARDS = {"": 4, "0.0.0.0": 4, "::": 6}  # noqa: S104  # compared with, not bound to
 LOCAL = {4: "127.0.0.1", 6: "::1"}
@@ -66,7 +67,7 @@ def backends_of(container: Container, options: DockerOptions, host: str = "") ->
             raise ValueError(f"does not publish port {port}")
         addresses = list(_reachable(published, host, options))
     labels = container.labels or {}
-    values = {name: labels[name] for name in ("weight", "priority", "max_connections", "sni") if name in labels}
+    values = {name: labels[name] for name in OPTIONS if name in labels}
     return [make_spec(host, port, **values) for host, port in addresses]
 
 

@@ -1,5 +1,6 @@
 """`[[servers.NAME.backends]]`: what is set by hand about a backend, in the config or over the API."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
@@ -46,15 +47,8 @@ class Override(Section):
 
     def over(self, spec: BackendSpec) -> BackendSpec:
         """What a source says of the backend, with what is set here in its place."""
-
-        return BackendSpec(
-            spec.host,
-            spec.port,
-            spec.weight if self.weight is None else self.weight,
-            spec.priority if self.priority is None else self.priority,
-            spec.max_connections if self.max_connections is None else self.max_connections,
-            spec.sni if self.sni is None else self.sni,
-        )
+        own = {name: getattr(self, name) for name in ("weight", "priority", "max_connections", "sni")}
+        return replace(spec, **{name: value for name, value in own.items() if value is not None})
 
 
 def key_of(address: str) -> tuple[str, int]:

@@ -19,6 +19,8 @@ from discovery.line import content_lines, parse_line, parse_lines
         ("10.0.0.1:80 weight=0 priority=2 max_connections=9", BackendSpec("10.0.0.1", 80, 0, 2, 9)),
         ("a:1 sni=s max_connections=4 priority=3 weight=2", BackendSpec("a", 1, 2, 3, 4, "s")),
         ("  a:1 \t weight=2\r", BackendSpec("a", 1, 2)),
+        ("a:1 sni=a.com,*.b.com alpn=h2,http/1.1", BackendSpec("a", 1, sni="a.com,*.b.com", alpn="h2,http/1.1")),
+        ("a:1 proxy_protocol=2", BackendSpec("a", 1, proxy_protocol="2")),
         ("[::1]:80 weight=2", BackendSpec("::1", 80, 2)),
         ("[fe80::1%eth0]:80", BackendSpec("fe80::1%eth0", 80)),
         ("unix:/run/app.sock weight=3", BackendSpec("unix:/run/app.sock", 0, 3)),
@@ -44,6 +46,8 @@ def test_reads_a_backend(line: str, spec: BackendSpec) -> None:
         ("a:1 weight= 2", "weight has no value: write weight=value, without spaces"),
         ("a:1 weight=2 weight=3", "weight is given twice"),
         ("unix:app.sock", "has no absolute path"),
+        ("a:1 proxy_protocol=3", "proxy_protocol '3' is no version: known are 1, 2 and none"),
+        ("a:1 alpn=h2,,h3", "alpn 'h2,,h3' is no protocol, nor several with commas between"),
     ],
 )
 def test_says_what_is_wrong(line: str, problem: str) -> None:
