@@ -2,7 +2,7 @@
 
 import pytest
 
-from gobetween_py.config import Config, Problem, load
+from gobetween_py.config import Config, ConfigErrors, Problem, load
 from gobetween_py.config.dump import dump
 from gobetween_py.healthcheck import registry
 from gobetween_py.healthcheck.contract import Options
@@ -42,8 +42,8 @@ def test_what_it_is_dumped_as_loads_as_the_same(kind: str, format: str) -> None:
 
 @pytest.mark.parametrize("kind", VALID)
 def test_every_kind_has_the_keys_of_all(kind: str) -> None:
-    keys = 'fails = 2\npasses = 3\ntimeout = "2s"\nhost = "[::1]"\nport = 81\nmax_fails = 4\nslow_start = "1m"\non_down = "close"'
-    options = loaded(kind, keys)
+    keys = "fails = 2", "passes = 3", 'timeout = "2s"', 'host = "[::1]"', "port = 81", "max_fails = 4"
+    options = loaded(kind, *keys, 'slow_start = "1m"', 'on_down = "close"')
     assert (options.fails, options.passes, options.timeout, options.host, options.port) == (2, 3, 2.0, "::1", 81)
     assert (options.max_fails, options.slow_start, options.on_down) == (4, 60.0, "close")
 
@@ -60,14 +60,11 @@ def test_keys_of_another_kind_are_left_out_with_a_warning() -> None:
 
 
 def test_ping_needs_a_port_where_the_server_is_udp() -> None:
-    udp = 'protocol = "udp"\nclient_idle_timeout = "1s"\n'
-    text = (
-        BASIS.replace("[servers.a.healthcheck]", udp + "[servers.a.healthcheck]") + 'kind = "ping"\ninterval = "1s"\n'
-    )
+    section = "[servers.a.healthcheck]"
+    text = BASIS.replace(section, 'protocol = "udp"\nclient_idle_timeout = "1s"\n' + section)
+    text += 'kind = "ping"\ninterval = "1s"\n'
 
     def problems(config: str) -> list[str]:
-        from gobetween_py.config import ConfigErrors
-
         try:
             load(config)
         except ConfigErrors as refused:
