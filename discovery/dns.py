@@ -11,6 +11,7 @@ from discovery.dnsclient.reply import Type
 from discovery.dnsclient.resolver import Resolver
 from discovery.entry import make_spec
 from discovery.fields import HostPort, IpVersion, Port, Text
+from discovery.slices import sliced
 
 SHORTEST, LONGEST = 1.0, 300.0
 """Seconds until the name is asked for again, whatever its TTL: at TTL 0 not without a pause, and at TTLs of days, or of
@@ -70,7 +71,7 @@ class Dns(Discovery):
         self._lifetime = lifetime([answer.ttl for answer in answers])
         self._answered.set()
         hosts = sorted(str(record.data) for answer in answers for record in answer.records)
-        return [make_spec(host, self._port, sni=self._sni) for host in hosts]
+        return [make_spec(host, self._port, sni=self._sni) async for host in sliced(hosts)]
 
     async def watch(self) -> AsyncIterator[None]:
         """Says "fetch now" when the TTL of the latest answer is over; then waits for the next answer."""

@@ -121,7 +121,7 @@ class HttpClient:
             session, self._session = self._session, None
             await session.close()
 
-    async def _get(self) -> bytes | None:
+    async def _get(self) -> bytearray | None:
         if self._session is None:
             self._session = self._open()
         async with self._session.get(self._endpoint.url, headers=self._known) as response:
@@ -149,7 +149,7 @@ class HttpClient:
         return aiohttp.TCPConnector(ssl=self._tls(), keepalive_timeout=KEEPALIVE)
 
 
-async def _read(response: aiohttp.ClientResponse, shown: str) -> bytes:
+async def _read(response: aiohttp.ClientResponse, shown: str) -> bytearray:
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
         raise DiscoveryError(f"{shown} answered in the encoding {encoding[:40]!r}, which was not asked for")
@@ -160,7 +160,7 @@ async def _read(response: aiohttp.ClientResponse, shown: str) -> bytes:
             if len(body) > MAX_ANSWER:
                 break
         else:
-            return bytes(body)
+            return body
     response.close()
     raise DiscoveryError(f"{shown} answered more than {MAX_ANSWER >> 20} MiB")
 

@@ -191,15 +191,15 @@ class HTTPClient(base.HTTPClient):  # type: ignore[misc]
         return self._tls
 
 
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytearray:
     """The body, or its first bytes where it is longer than that; the rest is not read."""
-    chunks, size = [], 0
+    body = bytearray()  # which grows little by little: joining megabytes at the end takes milliseconds
     async for chunk in response.content.iter_any():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size >= most:
+        body += chunk
+        if len(body) >= most:
             break
-    return b"".join(chunks)[:most]
+    del body[most:]
+    return body
 
 
 def _number(index: str) -> int | None:
