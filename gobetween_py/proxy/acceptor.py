@@ -48,7 +48,7 @@ class Acceptor:
         if self._family != AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
         sock.setblocking(False)
-        self._reactor.add_listener(sock.fileno(), self._pending)
+        self._reactor.add_level(sock.fileno(), self._pending)
 
     def pause(self) -> None:
         """Accept nothing for PAUSE: what is pending stays in the backlog."""
@@ -103,4 +103,4 @@ class Acceptor:
     def _go_on(self) -> None:
         self._paused = False
         if not self._ended:
-            self._reactor.add_listener(self._socket.fileno(), self._pending)
+            self._reactor.add_level(self._socket.fileno(), self._pending)

@@ -8,7 +8,8 @@ Two rules keep it correct:
 
 * A batch may hold events of an fd that an earlier event of the same batch closed. New fds are therefore only made
   between batches: accepting, retrying and going on after a spent budget are put on `ready`, which runs when the batch
-  is through. So no stale event can reach a new connection that got the same number.
+  is through. So no stale event can reach a new connection that got the same number. (UDP sessions are made at any
+  time: they take an event for a hint, and look themselves.)
 * Work on `ready` runs one piece at a time with a look at epoll in between, so that a bulk stream that goes on for
   megabytes delays a small message by one piece, not by a round of all streams.
 
@@ -84,10 +85,10 @@ class Reactor:
         self.handlers[fd] = handler
         self._register(fd, EDGE)
 
-    def add_listener(self, fd: int, handler: Callable[[int], None]) -> None:
-        """Watch a listening socket, level-triggered: what was not accepted now is reported again."""
+    def add_level(self, fd: int, handler: Callable[[int], None], events: int = select.EPOLLIN) -> None:
+        """Watch `fd` for `events`, level-triggered: what was not taken now is reported again."""
+        self._register(fd, events)
         self.handlers[fd] = handler
-        self._register(fd, select.EPOLLIN)
 
     def remove(self, fd: int) -> None:
         """Stop watching an fd that stays open (a closed one leaves epoll by itself)."""
@@ -138,7 +139,7 @@ class Reactor:
             self.loop.add_reader(self._epoll.fileno(), self.turn)
         else:
             self.loop.remove_reader(self._epoll.fileno())
-            self.add_listener(self._loop_fd, self._call)
+            self.add_level(self._loop_fd, self._call)
         self._outer = not self._outer
 
     def _call(self, _events: int) -> None:

@@ -1,0 +1,151 @@
+"""The front of a UDP server: lets clients in, picks their backends, and avoids for a moment those that refuse."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Hashable
+from typing import Any
+
+from balancer import REFUSED, Backend, Counters, Pool
+from gobetween_py.proxy.acceptor import EXHAUSTED
+from gobetween_py.proxy.front import Front, Settings
+from gobetween_py.proxy.reactor import Reactor
+from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.udp.oneway import OneWay
+from gobetween_py.proxy.udp.receiver import Receiver, receiver_of
+from gobetween_py.proxy.udp.session import Session
+from gobetween_py.proxy.udp.upstream import SourceError
+from gobetween_py.proxy.wheel import Wheel
+
+IDLE = 60.0
+"""Seconds of silence that end a session whose server has no idle timeout: an answer that got lost would leave it open
+for ever."""
+
+AVOIDED = 1.0
+"""Seconds that a backend which refused gets no new session, as long as another one can have it."""
+
+REFUSALS = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.ENOENT})
+"""What means that a backend is not there. Not among them: EAGAIN and ENOBUFS (a full queue), EMSGSIZE (more than the
+path takes in one piece; the kernel cuts up the next one), EPERM (a firewall of this machine)."""
+
+NO_ROOM = EXHAUSTED | {errno.EAGAIN}
+"""This machine's fault: no fd, no memory, no free port (EAGAIN, connect(2))."""
+
+
+class UdpListener(Front[Receiver]):
+    """Takes datagrams from bound UDP sockets; see `Front` for the arguments.
+
+    Attributes:
+        avoided: backends that refused a moment ago.
+        dropped: datagrams that the kernel did not take.
+    """
+
+    def __init__(
+        self, name: str, sock: socket.socket, reactor: Reactor, pool: Pool, counters: Counters, **more: Any
+    ) -> None:
+        self.avoided: set[Backend] = set()
+        self.dropped = 0
+        self._ways: dict[Backend, OneWay] = {}
+        super().__init__(name, sock, reactor, pool, counters, **more)
+
+    def _open(self, sock: socket.socket) -> Receiver:
+        return receiver_of(self, sock)
+
+    def configure(self, settings: Settings) -> None:
+        super().configure(settings)
+        asked = settings.datagrams
+        self.max_requests = asked.max_requests
+        self.max_responses = asked.max_responses
+        self.transparent = asked.transparent
+        self.unanswered = asked.max_requests == 1 and not asked.max_responses
+        if not self.idle_ticks:
+            self.idle_ticks = Wheel.ticks(IDLE)
+
+    # told by receivers
+
+    def take(self, receiver: Receiver, client: Hashable, data: memoryview) -> None:
+        """A datagram of a client without a session: begin one, or turn the client away."""
+        host, port = receiver.address_of(client)
+        if not self.let_in(host, port):
+            return
+        for dial in range(1, self.attempts + 1):
+            backend = self._pick(host, port)
+            if backend is None:
+                self.unserved(Reason.NO_BACKEND if dial == 1 else Reason.CONNECT)
+                return
+            sockaddr = backend.sockaddr
+            try:
+                # A socket can only send from one port, so each client's own port takes a socket of its own.
+                if self.unanswered and not self.transparent:
+                    taken = self._way(backend).send(data)
+                else:
+                    taken = Session(receiver, client, backend, dial).send(data)
+            except OSError as error:
+                goes_on = self._not_dialled(backend, sockaddr, error)
+                self.release(backend)
+                if goes_on:
+                    continue
+                return
+            if taken:
+                return
+        self.unserved(Reason.CONNECT)
+
+    def _pick(self, host: str, port: int) -> Backend | None:
+        client = f"{host}#{port}" if self.settings.datagrams.hash_port else host
+        backend = self.acquire(client, self.avoided)
+        return self.acquire(client) if backend is None and self.avoided else backend
+
+    def _way(self, backend: Backend) -> OneWay:
+        way = self._ways.get(backend)
+        if way is not None and way.sockaddr != backend.sockaddr:
+            way.close()
+            way = None
+        if way is None:
+            way = self._ways[backend] = OneWay(self, backend)
+        return way
+
+    def _not_dialled(self, backend: Backend, sockaddr: Any, error: OSError) -> bool:
+        """There is no socket to a backend; whether another backend may be reached."""
+        if isinstance(error, SourceError) or error.errno in NO_ROOM:
+            self.unserved(Reason.RESOURCES, error.strerror or str(error))
+            return False
+        self._count_refusal(backend, sockaddr, error)
+        return True
+
+    # told by sessions
+
+    def not_sent(self, backend: Backend, sockaddr: Any, error: OSError) -> bool:
+        """A datagram did not get to an acquired backend, or not to its service; whether it is the backend's fault."""
+        if error.errno in REFUSALS:
+            self._count_refusal(backend, sockaddr, error)
+            return True
+        self.lost(error)
+        return False
+
+    def lost(self, error: OSError) -> None:
+        """The kernel did not take a datagram."""
+        self.dropped += 1
+        self.log_rarely("lost", f"datagram lost: {error.strerror}")
+
+    def _count_refusal(self, backend: Backend, sockaddr: Any, error: OSError) -> None:
+        if self.next_address(backend, sockaddr):
+            return
+        self.values[backend.row + REFUSED] += 1
+        self.refused(backend, os.strerror(error.errno or 0))
+        if backend not in self.avoided:
+            self.avoided.add(backend)
+            self.reactor.loop.call_later(AVOIDED, self.avoided.discard, backend)
+
+    def left(self, way: OneWay) -> None:
+        """A way to a backend is closed."""
+        if self._ways.get(way.backend) is way:
+            del self._ways[way.backend]
+
+    # the end
+
+    def close_connections(self, reason: Reason = Reason.SHUTDOWN) -> int:
+        for way in tuple(self._ways.values()):
+            way.close()
+        return super().close_connections(reason)

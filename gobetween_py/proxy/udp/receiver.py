@@ -1,0 +1,157 @@
+"""One bound UDP socket: takes clients' datagrams to their sessions, and the answers back.
+
+The answer has to leave from the address to which the question came, or the client will not know it. A socket that is
+bound to one address does that by itself. One that is bound to all addresses of the machine asks the kernel for the
+destination of each datagram (IP_PKTINFO, ip(7); RFC 3542, section 6), and puts it on the answers as their source.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import termios
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gobetween_py.proxy.udp.buffer import BUFFER, BURST, VIEW
+
+if TYPE_CHECKING:
+    from gobetween_py.proxy.udp.listener import UdpListener
+    from gobetween_py.proxy.udp.session import Session
+
+QUEUE = 4 << 20
+"""Bytes that may wait in the socket while this process is busy: some 5,000 small datagrams. Without CAP_NET_ADMIN the
+kernel cuts it to net.core.rmem_max."""
+
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+IP_PKTINFO = 8  # linux/in.h
+
+NOTHING = bytes(4)
+"""The answer to FIONREAD, the length of the next datagram, when none is there, or one without a byte."""
+
+ROOM = socket.CMSG_SPACE(20)
+"""For a struct in6_pktinfo, or in_pktinfo, which has 12 bytes."""
+
+
+class Receiver:
+    """Takes datagrams in from construction until `close` or `hand_over`.
+
+    A client's name is its address as recvfrom() gives it.
+
+    Args:
+        listener: lets clients in that have no session.
+        sock: bound; owned from here on.
+    """
+
+    def __init__(self, listener: UdpListener, sock: socket.socket) -> None:
+        self.listener = listener
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._sessions: dict[Any, Session] = {}
+        self._using = 0  # sessions that may still send answers
+        self._open = True
+        self._handed_over = False
+        self._receive: Callable[[bytearray], tuple[int, Any]] = sock.recvfrom_into
+        self.reply: Callable[[memoryview, Any], object] = sock.sendto
+        """Send an answer to a client. Raises OSError."""
+        sock.setblocking(False)
+        _widen(sock)
+        listener.reactor.add_level(self._fd, self.ready)
+
+    def ready(self, _events: int) -> None:
+        """Pass datagrams on.
+
+        After the first one the kernel is asked whether there are more, which is cheaper than a read that fails. The
+        second read and those after it go on until one does.
+        """
+        receive, find = self._receive, self._sessions.get
+        for number in BURST:
+            if number == 1 and fcntl.ioctl(self._fd, termios.FIONREAD, NOTHING) == NOTHING:
+                return
+            try:
+                size, client = receive(BUFFER)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.listener.lost(error)
+                return
+            session = find(client)
+            if (session is None or not session.send(VIEW[:size])) and self._open:
+                self.listener.take(self, client, VIEW[:size])
+
+    def address_of(self, client: Any) -> tuple[str, int]:
+        """The client's host and port."""
+        return client[0], client[1]
+
+    def begun(self, session: Session) -> None:
+        """The datagrams of its client are for this session from now on."""
+        self._sessions[session.client] = session
+        self._using += 1
+
+    def forget(self, session: Session) -> None:
+        """The session takes no more datagrams of its client."""
+        if self._sessions.get(session.client) is session:
+            del self._sessions[session.client]
+
+    def ended(self, session: Session) -> None:
+        """The session sends no more answers."""
+        self.forget(session)
+        self._using -= 1
+        self._close_unused()
+
+    def hand_over(self) -> None:
+        """Take nothing in any more. The socket stays open, and sessions may send answers for as long as it is."""
+        self.listener.reactor.remove(self._fd)
+        self._open, self._handed_over = False, True
+
+    def close(self) -> None:
+        """Take in no new clients; those that have a session keep it, and the socket is closed after the last one."""
+        self._open = False
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        if not (self._open or self._using or self._handed_over) and self._socket.fileno() >= 0:
+            self.listener.reactor.remove(self._fd)
+            self._socket.close()
+
+
+class AnywhereReceiver(Receiver):
+    """Receives on all addresses of the machine. A client's name is its address, and the address that it spoke to."""
+
+    def __init__(self, listener: UdpListener, sock: socket.socket) -> None:
+        super().__init__(listener, sock)
+        self._six = sock.family == socket.AF_INET6
+        if self._six:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            self._level, self._kind = socket.IPPROTO_IPV6, socket.IPV6_PKTINFO
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+            self._level, self._kind = socket.IPPROTO_IP, IP_PKTINFO
+        self._receive = self._receive_where
+        self.reply = self._reply_from
+
+    def _receive_where(self, buffer: bytearray) -> tuple[int, Any]:
+        # in6_pktinfo: address, interface. in_pktinfo: interface, our address, destination. Whichever interface a
+        # client's datagrams come by, they are the same session's: it is left out, of the client's name too.
+        size, ((_, _, info),), _, address = self._socket.recvmsg_into([buffer], ROOM)
+        return size, (address, info[:16] + NOTHING if self._six else NOTHING + info[4:8] + NOTHING)
+
+    def _reply_from(self, data: memoryview, client: Any) -> None:
+        address, where = client
+        self._socket.sendmsg([data], [(self._level, self._kind, where)], 0, address)
+
+    def address_of(self, client: Any) -> tuple[str, int]:
+        return client[0][0], client[0][1]
+
+
+def receiver_of(listener: UdpListener, sock: socket.socket) -> Receiver:
+    """The kind of receiver that the socket needs."""
+    anywhere = sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104  # compared, not bound
+    return AnywhereReceiver(listener, sock) if anywhere else Receiver(listener, sock)
+
+
+def _widen(sock: socket.socket) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, QUEUE)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE)

@@ -1,0 +1,181 @@
+"""One client and the backend that its datagrams go to.
+
+A session ends when nothing has moved either way for the idle timeout, after `max_responses` answers, or when its
+backend refuses: the client's next datagram then begins another one, with another backend. After `max_requests`
+datagrams it only waits for answers, while the client's next datagram begins another session.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Hashable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from balancer import RX, TOTAL, TX, Backend
+from gobetween_py.proxy.reason import BACKEND, CLIENT, Reason
+from gobetween_py.proxy.udp.buffer import BUFFER, BURST, VIEW
+from gobetween_py.proxy.udp.upstream import connected
+
+if TYPE_CHECKING:
+    from gobetween_py.proxy.udp.receiver import Receiver
+    from gobetween_py.proxy.wheel import Slot, Wheel
+
+
+class Session:
+    """A client and its backend, from construction on.
+
+    Args:
+        receiver: where its datagrams come in and answers go out.
+        client: its name there.
+        backend: acquired for it; released at its end.
+        dials: backends tried for this datagram, this one included.
+
+    Raises:
+        OSError: from the constructor; the backend stays acquired.
+    """
+
+    __slots__ = (
+        "active",
+        "answered",
+        "backend",
+        "begun",
+        "client",
+        "closed",
+        "dials",
+        "host",
+        "listener",
+        "number",
+        "port",
+        "received",
+        "receiver",
+        "requests",
+        "responses",
+        "row",
+        "sent",
+        "slot",
+        "sockaddr",
+        "upstream",
+        "values",
+        "wheel",
+    )
+
+    relaying = True
+
+    def __init__(self, receiver: Receiver, client: Hashable, backend: Backend, dials: int) -> None:
+        self.listener = listener = receiver.listener
+        host, port = receiver.address_of(client)
+        self.upstream = connected(backend, (host, port) if listener.transparent else None)
+        self.receiver = receiver
+        self.client = client
+        self.host = host
+        self.port = port
+        self.backend = backend
+        self.sockaddr = backend.sockaddr
+        self.dials = dials
+        self.values: array[int] = listener.values
+        self.row = backend.row
+        self.requests = self.responses = 0
+        self.sent = self.received = 0
+        self.closed = False
+        self.begun = monotonic()
+        self.answered = 0.0
+        self.wheel: Wheel = listener.wheel
+        self.active = now = self.wheel.now
+        self.slot: Slot | None = self.wheel.add(self, now + listener.idle_ticks)
+        self.number = self.upstream.fileno()
+        listener.reactor.add_level(self.number, self.ready)
+        self.values[self.row + TOTAL] += 1
+        receiver.begun(self)
+        listener.begun(self)
+
+    @property
+    def attempts(self) -> int:
+        """Different backends tried."""
+        return self.dials
+
+    def send(self, data: memoryview) -> bool:
+        """Pass a datagram of the client on; False when the backend has refused earlier ones and the session is over."""
+        try:
+            self.upstream.send(data)
+        except OSError as error:
+            return not self._failed(error)
+        self.active = self.wheel.now
+        self.requests += 1
+        size = len(data)
+        self.sent += size
+        self.values[self.row + TX] += size
+        if self.requests == self.listener.max_requests:
+            self.receiver.forget(self)
+            if self.listener.unanswered:
+                self.close(CLIENT)
+        return True
+
+    def ready(self, _events: int) -> None:
+        """Pass answers on: as many as there are requests, then what else is there.
+
+        A service that answers each request once is not asked for more than that, because a read that finds nothing
+        costs an exception, 0.9 µs.
+        """
+        receive, reply, client = self.upstream.recv_into, self.receiver.reply, self.client
+        for _ in BURST:
+            try:
+                size = receive(BUFFER)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._failed(error)
+                return
+            try:
+                reply(VIEW[:size], client)
+            except OSError as error:
+                self.listener.lost(error)
+            self.responses += 1
+            self.received += size
+            self.values[self.row + RX] += size
+            if self.responses == self.listener.max_responses:
+                self.close(BACKEND)
+                return
+            if self.responses == self.requests:
+                break
+        self.active = self.wheel.now
+        if not self.answered:
+            self.answered = monotonic()
+
+    def _failed(self, error: OSError) -> bool:
+        """The kernel did not take a datagram, or tells that one was refused; whether that ends the session."""
+        refused = self.listener.not_sent(self.backend, self.sockaddr, error)
+        if refused:
+            self.close(Reason.CONNECT)
+        return refused
+
+    def expire(self, now: int) -> None:
+        """The timer wheel reached this session's slot: end it, or sit down in the slot of its new deadline."""
+        deadline = self.active + self.listener.idle_ticks
+        if now >= deadline:
+            self.slot = None
+            self.close(self.listener.idle_reason)
+        else:
+            self.slot = self.wheel.add(self, deadline)
+
+    def abort(self) -> None:
+        """A defect was met while handling an event."""
+        self.close(Reason.DEFECT)
+
+    def close(self, reason: Reason) -> None:
+        """End it, if it has not ended, and give back everything."""
+        if self.closed:
+            return
+        self.closed = True
+        listener = self.listener
+        if self.slot is not None:
+            self.slot.discard(self)
+            self.slot = None
+        del listener.reactor.handlers[self.number]
+        self.upstream.close()
+        listener.release(self.backend)
+        self.receiver.ended(self)
+        listener.ended(self, reason)
+
+    break_off = close
+    """Datagrams are whole or not there: nobody takes what is missing for the end."""
