@@ -16,15 +16,15 @@ PAUSE = object()
 """What an iterable may yield to `sliced` where much work lies between two items."""
 
 
-async def sliced(items: Iterable[Item]) -> AsyncIterator[Item]:
-    """The items but PAUSE, giving way to the event loop whenever their making and processing took SLICE seconds."""
-    end = perf_counter() + SLICE
+async def sliced(items: Iterable[Item], slice_: float = SLICE) -> AsyncIterator[Item]:
+    """The items but PAUSE, giving way to the event loop whenever their making and processing took `slice_` seconds."""
+    end = perf_counter() + slice_
     for item in items:
         if item is not PAUSE:
             yield item
         if perf_counter() > end:
             await asyncio.sleep(0)
-            end = perf_counter() + SLICE
+            end = perf_counter() + slice_
 
 
 async def finished(work: Generator[None, None, Result]) -> Result:

@@ -30,6 +30,9 @@ IDLE = 30.0
 WRITE = 30.0
 """Seconds a client may take to make room for the next piece of an answer."""
 
+SLICE = 0.0005
+"""Seconds that answers are made at a time: a relayed round trip waits twice as long, and no answer is urgent."""
+
 STOP = 1.0
 """Seconds that requests may go on when the site is stopped."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from aiohttp import web
-from pydantic import Field, model_validator
+from pydantic import PlainValidator, WithJsonSchema, model_validator
 from typing_extensions import TypedDict
 
 from balancer import Backend
 from discovery.duration import Duration
-from discovery.entry import make_spec
+from discovery.entry import make_spec, number
 from discovery.fields import Text
 from gobetween_py.api import reply
 from gobetween_py.api.refusal import Refusal
@@ -22,7 +22,11 @@ from gobetween_py.reload import UnknownServerError
 from gobetween_py.section import Count, RuleError, Section
 from gobetween_py.stats import BackendStats, Snapshot
 
-Port = Annotated[int, Field(ge=0, le=65535)]
+Port = Annotated[
+    int,
+    PlainValidator(lambda value: number("port", value, 0, 65535)),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": 65535}, {"type": "string"}]}),
+]
 
 
 class BackendView(BackendStats):
@@ -45,7 +49,7 @@ class NewBackend(Section):
 
     host: Text
     """A name, an IPv4 or IPv6 address, or unix:/path."""
-    port: Port | Text = 0
+    port: Port = 0
     """1 to 65535, as a number or in quotes; none for unix:/path."""
     weight: Count = 1
     priority: Count = 1

@@ -65,7 +65,7 @@ def checked(model: type[Model], data: object) -> Model:
     """The data as a section of the config would be checked. Raises Refusal 422 with everything that is wrong."""
     run = Validation()
     section = run.section(model, data)
-    if section is None:
+    if section is None or run.problems:
         raise refused(ConfigErrors(run.problems))
     return section
 

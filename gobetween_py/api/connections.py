@@ -21,6 +21,7 @@ from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.front import Flow
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.wheel import TICK
+from gobetween_py.web import SLICE
 
 
 def _network(text: str) -> str:
@@ -80,7 +81,7 @@ async def listed(call: Call) -> web.StreamResponse:
     matches, after = _matcher(query), _place_of(query.after)
     # The oldest ones after that place, the youngest of them on top: of many only one more than the page is held.
     found: list[tuple[int, int, Flow]] = []
-    async for connection in sliced(open_now):
+    async for connection in sliced(open_now, SLICE):
         begun, fd = _place(connection)
         if (begun, fd) > after and not connection.closed and matches(connection):
             keep = heapq.heappush if len(found) <= query.limit else heapq.heappushpop

@@ -10,7 +10,7 @@ from itertools import chain
 from aiohttp import web
 
 from discovery.slices import sliced
-from gobetween_py.web import stream
+from gobetween_py.web import SLICE, stream
 
 JSON = "application/json; charset=utf-8"
 INDENT = 4
@@ -79,7 +79,7 @@ def _tabled(entries: Iterable[tuple[str, object]]) -> Iterator[str]:
 async def _pieces(chunks: Iterable[str]) -> AsyncIterator[bytes]:
     held: list[str] = []
     size = 0
-    async for chunk in sliced(chunks):
+    async for chunk in sliced(chunks, SLICE):
         held.append(chunk)
         size += len(chunk)
         if size >= PIECE:

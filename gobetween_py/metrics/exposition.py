@@ -9,6 +9,7 @@ from prometheus_client import Metric, generate_latest
 from prometheus_client.registry import Collector
 
 from discovery.slices import sliced
+from gobetween_py.web import SLICE
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,7 +27,7 @@ class _One(Collector):
 async def exposition(pieces: Iterable[Metric]) -> AsyncIterator[bytes]:
     """The text of families, some of them in several pieces; other work of the event loop gets its turns in between."""
     last = ""
-    async for piece in sliced(pieces):
+    async for piece in sliced(pieces, SLICE):
         text = generate_latest(_One(piece))
         if piece.name == last:  # it goes on: HELP and TYPE stand there already
             text = text.split(b"\n", 2)[2]
