@@ -29,6 +29,7 @@ from gobetween_py.config import Server as ServerConfig
 from gobetween_py.config.edit import with_backends, with_server, without_server
 from gobetween_py.metrics.endpoint import Endpoint as MetricsEndpoint
 from gobetween_py.plan import MakeSite, Plan
+from gobetween_py.profiler.endpoint import Endpoint as ProfilerEndpoint
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.reload import Difference, NameTakenError, Outcome, Status, UnknownServerError
 from gobetween_py.server import Server
@@ -87,6 +88,7 @@ class App:
         self._leaving: set[asyncio.Task[int]] = set()
         self._sections: dict[str, MakeSite] = {
             "api": lambda config, sock: ApiEndpoint(self, config.api, sock=sock),
+            "profiler": lambda config, sock: ProfilerEndpoint(config.profiler.bind, sock=sock),
             "metrics": lambda config, sock: MetricsEndpoint(config.metrics.bind, self.servers, self.reloads, sock=sock),
         }
         self._hangup = asyncio.Event()

@@ -26,7 +26,6 @@ class Row(NamedTuple):
 
 
 NOT_YET: dict[str, Row] = {
-    "the profiler": Row(Profiler, "enabled", lambda profiler: profiler.enabled),
     "ACME": Row(Acme, "", lambda _: True),
     "protocol 'tls'": Row(Server, "protocol", lambda server: server.protocol == "tls"),
     "protocol 'udp'": Row(Server, "protocol", lambda server: server.protocol == "udp"),
@@ -49,6 +48,9 @@ NO_EFFECT: dict[str, Row] = {
 RISKS: dict[str, Row] = {
     "anybody who reaches this address may change everything: set basic_auth, bearer_tokens or tls.client_ca_path, or "
     "bind to 127.0.0.1": Row(Api, "bind", lambda api: api.enabled and api.is_open),
+    "anybody who reaches this address may see what runs, and slow it down: bind to 127.0.0.1": Row(
+        Profiler, "bind", lambda profiler: profiler.enabled and not (profiler.bind.path or profiler.bind.is_loopback)
+    ),
 }
 """What works, but should be known: a warning."""
 

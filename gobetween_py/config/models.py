@@ -23,10 +23,11 @@ class Logging(Section):
 
 
 class Profiler(Section):
-    """A sampling profiler, answering over HTTP."""
+    """What the process is doing, asked over HTTP: docs/profiler.md."""
 
     enabled: Flag = False
-    bind: BindAddress = Bind("", 6060)
+    bind: BindAddress = Bind("127.0.0.1", 6060)
+    """Whoever reaches it sees the code that runs, and can slow it down."""
 
 
 TOKEN = 16

@@ -13,7 +13,6 @@ def server(**keys: object) -> dict[str, object]:
 
 
 USES: dict[str, dict[str, object]] = {
-    "the profiler": {"profiler": {"enabled": True}},
     "ACME": {"acme": {}},
     "protocol 'tls'": {"servers": {"a": server(protocol="tls", tls=TLS)}},
     "protocol 'udp'": {"servers": {"a": server(protocol="udp", udp={"max_requests": 1})}},
@@ -115,3 +114,15 @@ def test_checks_say_nothing_of_keys_that_are_wrong(data: object) -> None:
         build(data)
     paths = [problem.path for problem in refused.value.problems]
     assert len(paths) == len(set(paths))
+
+
+@pytest.mark.parametrize(("bind", "warned"), [(":6060", True), ("192.0.2.1:6060", True), ("[::1]:6060", False)])
+def test_a_profiler_that_others_reach_is_warned_of(bind: str, warned: bool) -> None:
+    _, warnings = build({"profiler": {"enabled": True, "bind": bind}})
+    assert [warning.path for warning in warnings] == ["profiler.bind"] * warned
+
+
+def test_the_profiler_is_for_this_machine_unless_told_otherwise() -> None:
+    config, warnings = build({"profiler": {"enabled": True}})
+    assert str(config.profiler.bind) == "127.0.0.1:6060"
+    assert not warnings
