@@ -29,6 +29,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from balancer import REFUSED, RX, TOTAL, TX, Backend
+from balancer.sni import Acquire
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import Half
 
@@ -92,7 +93,7 @@ class Connection:
 
     def __init__(self, listener: Listener, fd: int, family: int, host: str, port: int) -> None:
         self.listener = listener
-        self.acquire = listener.acquire
+        self.acquire: Acquire = listener.acquire
         self.values: array[int] = listener.values
         self.wheel: Wheel = listener.wheel
         self.host = host

@@ -16,13 +16,14 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from balancer import Backend
-from gobetween_py.proxy import proxy_protocol
+from balancer.sni import Acquire
+from gobetween_py.proxy import client_hello, proxy_protocol
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.connection import Connection
+from gobetween_py.proxy.client_hello import ClientHello, HelloReader, NoHelloError
+from gobetween_py.proxy.connection import FAILED, Connection
 from gobetween_py.proxy.proxy_protocol import Header, HeaderError
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, Half
@@ -30,8 +31,8 @@ from gobetween_py.proxy.wheel import Wheel
 
 PEEK = int(socket.MSG_PEEK) | DONTWAIT
 
-Acquire = Callable[[str, Container[Backend]], Backend | None]
-"""As Pool.acquire."""
+Route = Callable[[str, tuple[str, ...]], Acquire | None]
+"""From the name that a client asks for ("" = none) and its protocols to what picks a backend; None = none may."""
 
 _INSTANCE = os.urandom(8).hex()
 _numbers = itertools.count(1)
@@ -44,12 +45,17 @@ class Stages:
     Args:
         trusted: clients that may connect, and have to send a PROXY header first; None = no header is expected.
         header_timeout: how long the header may take.
+        route: who gets a client, by its ClientHello; None = it is not read. A client that speaks no TLS, or has said
+            nothing in time, is routed as one without a name.
+        hello_timeout: how long the ClientHello may take.
         version: of the header that backends get, "1" or "2"; "" = none.
         tlvs: what version 2 tells beside the addresses: "authority", "alpn", "unique_id", "crc32c".
     """
 
     trusted: Access | None = None
     header_timeout: float = 0.0
+    route: Route | None = None
+    hello_timeout: float = 0.0
     version: str = ""
     tlvs: frozenset[str] = frozenset()
 
@@ -59,9 +65,10 @@ class StagedConnection(Connection):
 
     Attributes:
         header: the PROXY header that came in, if one did.
+        hello: the client's, where it was read and there was one.
     """
 
-    __slots__ = ("header", "late", "stages")
+    __slots__ = ("header", "hello", "late", "reader", "stages")
 
     def begin(self) -> None:
         """The first stage there is."""
@@ -69,10 +76,12 @@ class StagedConnection(Connection):
         assert stages is not None
         self.stages = stages  # as they were when it was accepted: the listener's may change
         self.header: Header | None = None
+        self.hello: ClientHello | None = None
         self.late: Callable[[], None] | None = None
         if stages.trusted is not None:
-            self.listener.reactor.add(self.client_fd, self.read_header)
-            self._enter(self._header_late, stages.header_timeout)
+            self._enter(self.read_header, self._header_late, stages.header_timeout)
+        elif stages.route is not None:
+            self._await_hello()
         else:
             self.connect()
 
@@ -80,32 +89,77 @@ class StagedConnection(Connection):
 
     def read_header(self, events: int) -> None:
         """Take off the header as soon as it is whole; then the client is who it says."""
-        data = self._peek(proxy_protocol.LARGEST)
+        data = self._peek(events, proxy_protocol.LARGEST)
         if data is None:
             return
         try:
             parsed = proxy_protocol.parse(data)
         except HeaderError as error:
-            self._turn_away(Reason.BAD_HEADER, f"bad PROXY header from {self.host or 'a UNIX socket'}: {error}")
+            self._turn_away(Reason.BAD_HEADER, f"bad PROXY header from {self._who}: {error}")
             return
         if parsed is None:
             if events & ENDING:
-                self._turn_away(Reason.BAD_HEADER, f"{self.host or 'a UNIX socket'} ended within its PROXY header")
+                self._turn_away(Reason.BAD_HEADER, f"{self._who} ended within its PROXY header")
             return
         self.header, size = parsed
         self.client.recv(size, DONTWAIT)
-        self._leave()
         if self.header.family:
             unix = self.header.family == proxy_protocol.AF_UNIX  # as accept() tells of one
             self.host, self.port = ("", 0) if unix else self.header.source
         access = self.listener.access
         if access is not None and not access.allows(self.host):
-            self._turn_away(Reason.ACCESS, f"access rules deny {self.host or 'clients of UNIX sockets'}")
+            self._turn_away(Reason.ACCESS, f"access rules deny {self._who}")
             return
-        self.ready.append(self._connect_again)
+        self._leave()
+        if self.stages.route is not None:
+            self._await_hello()
+        else:
+            self.ready.append(self._connect_again)
 
     def _header_late(self) -> None:
-        self._turn_away(Reason.NO_HEADER, f"no PROXY header from {self.host or 'a UNIX socket'} in time")
+        self._turn_away(Reason.NO_HEADER, f"no PROXY header from {self._who} in time")
+
+    # the ClientHello
+
+    def _await_hello(self) -> None:
+        self.reader = HelloReader()
+        self._enter(self.read_hello, self._hello_late, self.stages.hello_timeout)
+
+    def read_hello(self, events: int) -> None:
+        """Look at the ClientHello; once it is known who the client wants, go on."""
+        data = self._peek(events, client_hello.LARGEST)
+        if data is None:
+            return
+        try:
+            self.hello = self.reader.read(data)
+        except NoHelloError:
+            self._route()
+        else:
+            if self.hello is not None or events & ENDING:
+                self._route()
+
+    def _route(self) -> None:
+        if self._acquire_by(self.hello or ClientHello()):
+            self._leave()
+            self.ready.append(self._connect_again)
+
+    def _hello_late(self) -> None:
+        """Who has begun a hello goes; who has said nothing may speak a protocol whose server speaks first."""
+        if self.reader.begun:
+            self._turn_away(Reason.NO_HELLO, f"no whole ClientHello from {self._who} in time")
+        elif self._acquire_by(ClientHello()):
+            self._leave()
+            self.connect()  # not from an event: here new fds may be made
+
+    def _acquire_by(self, hello: ClientHello) -> bool:
+        """Have a backend picked that is meant for this client; False when it is turned away."""
+        assert self.stages.route is not None
+        acquire = self.stages.route(hello.name, hello.protocols)
+        if acquire is None:
+            self._turn_away(Reason.SNI, f"no backend for the server name {hello.name!r}")
+            return False
+        self.acquire = acquire
+        return True
 
     # the backend's PROXY header
 
@@ -157,23 +211,24 @@ class StagedConnection(Connection):
         return proxy_protocol.build_v2(told, checksum="crc32c" in tlvs)
 
     def _tlvs(self, asked: frozenset[str]) -> list[tuple[int, bytes]]:
-        """Those that are asked for and known, as the client's own header has them."""
-        received = self.header or Header()
+        """Those that are asked for and known: from the client's own header, else from its hello."""
+        received, hello = self.header or Header(), self.hello or ClientHello()
         found = []
         for name, kind in proxy_protocol.TOLD.items():
             if name in asked:
                 value = received.value(kind)
-                if value is None and name == "unique_id":
-                    value = unique_id()
+                if value is None:
+                    value = _own_value(name, hello)
                 if value:
                     found.append((kind, value))
         return found
 
     # what the stages that wait for the client have in common
 
-    def _enter(self, late: Callable[[], None], timeout: float) -> None:
+    def _enter(self, handler: Callable[[int], None], late: Callable[[], None], timeout: float) -> None:
         """Wait for the client; `late` is called when it takes longer than the timeout."""
         self.late = late
+        self.listener.reactor.add(self.client_fd, handler)
         if timeout:
             self._sit(self.wheel.now + Wheel.ticks(timeout))
 
@@ -183,8 +238,11 @@ class StagedConnection(Connection):
         self._leave_slot()
         self.listener.reactor.remove(self.client_fd)
 
-    def _peek(self, size: int) -> bytes | None:
+    def _peek(self, events: int, size: int) -> bytes | None:
         """What the client has sent so far, and leave it there; None when that is nothing, or the client is gone."""
+        if events & FAILED:  # what it sent before may still be there
+            self.close(Reason.CLIENT_RESET)
+            return None
         try:
             data = self.client.recv(size, PEEK)
         except BlockingIOError:
@@ -196,6 +254,10 @@ class StagedConnection(Connection):
             self.close(Reason.CLIENT)
             return None
         return data
+
+    @property
+    def _who(self) -> str:
+        return self.host or "a client of a UNIX socket"
 
     def _turn_away(self, reason: Reason, why: str) -> None:
         self.listener.unserved(reason, why)
@@ -213,6 +275,16 @@ class StagedConnection(Connection):
             self.late = None
             self.listener.reactor.handlers.pop(self.client_fd, None)
         super().close(reason)
+
+
+def _own_value(name: str, hello: ClientHello) -> bytes:
+    """What we know ourselves of a TLV; b"" where that is nothing."""
+    if name == "unique_id":
+        return unique_id()
+    if name == "authority":
+        return hello.name.encode()
+    # The one protocol that is offered is the one that will be spoken; of several only the backend will know.
+    return hello.protocols[0].encode("latin-1") if len(hello.protocols) == 1 else b""
 
 
 def unique_id() -> bytes:

@@ -1,15 +1,18 @@
-"""PROXY headers in and out of a connection: who the client is said to be, and that not a byte is lost on the way."""
+"""PROXY headers in and out, and ClientHellos: who the client is, what it wants, and that no byte is lost on the way."""
 
 import asyncio
 import contextlib
 import os
 import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from ipaddress import ip_network
 
 import pytest
 
-from balancer import TX
+from balancer import TX, BackendSpec
+from balancer.sni import ServerNames
 from gobetween_py.proxy import connection
 from gobetween_py.proxy import proxy_protocol as pp
 from gobetween_py.proxy.access import Access
@@ -19,8 +22,9 @@ from gobetween_py.proxy.proxy_protocol import Header, build_v1, build_v2
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import BUFFER
 from gobetween_py.proxy.staged import Stages
+from tests.gobetween_py.proxy import hellos
 from tests.gobetween_py.proxy.rig import Rig
-from tests.gobetween_py.proxy.test_end import Told
+from tests.gobetween_py.proxy.test_end import LINGER_NONE, Told
 
 LOOPBACK = Access([(True, ip_network("127.0.0.0/8"))], default=False)
 CARRIED = Header(socket.AF_INET, ("192.0.2.7", 4711), ("198.51.100.1", 443))
@@ -353,6 +357,188 @@ async def test_waiting_for_headers_holds_nobody_else_up() -> None:
         await rig.send(client, build_v1(CARRIED) + b"question")
         backend = await rig.accept()
         assert await rig.receive(backend) == b"question"
+        rig.listener.close_connections()
+        assert await closed(rig, client)
+        for sock in [*waiting, client, backend]:
+            sock.close()
+
+
+# the ClientHello
+
+
+@asynccontextmanager
+async def by_name(
+    *backends: tuple[str, str], unexpected: str = "default", timeout: float = 5.0, **stages: object
+) -> AsyncIterator[Rig]:
+    """A rig whose backends have these sni and alpn."""
+    async with Rig(backends=len(backends)) as rig:
+        ports = [sock.getsockname()[1] for sock in rig.backends]
+        rig.pool.update(
+            BackendSpec("127.0.0.1", port, sni=sni, alpn=alpn)
+            for port, (sni, alpn) in zip(ports, backends, strict=True)
+        )
+        route = ServerNames(rig.pool, unexpected).pick
+        rig.listener.configure(Settings(stages=Stages(route=route, hello_timeout=timeout, **stages)))
+        yield rig
+
+
+@pytest.mark.parametrize("step", [1, 50, 10_000])
+async def test_the_backend_of_the_name_gets_every_byte(step: int) -> None:
+    """The hello in any segmentation, nothing of it consumed, and what follows it."""
+    async with by_name(("a.com", ""), ("b.com", ""), ("", "")) as rig:
+        for number, name in enumerate(("a.com", "B.com", "c.com")):
+            client = await rig.connect()
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            hello = hellos.openssl(name, "h2")
+            for at in range(0, len(hello), step):
+                await rig.send(client, hello[at : at + step])
+                if step < 1000:
+                    await asyncio.sleep(0.001)
+            backend = await rig.accept(number)
+            await rig.send(client, b"and more")
+            client.shutdown(socket.SHUT_WR)
+            assert await rig.receive_all(backend) == hello + b"and more"
+            client.close()
+            backend.close()
+
+
+async def test_large_streams_follow_the_hello_spliced() -> None:
+    content = os.urandom(8 << 20)
+    async with by_name(("a.com", "")) as rig:
+        client = await rig.connect()
+        hello = hellos.openssl("a.com")
+        await rig.send(client, hello)
+        backend = await rig.accept()
+        sending_ = asyncio.create_task(rig.send(client, content))
+        received = asyncio.create_task(rig.receive_all(backend))
+        await sending_
+        client.shutdown(socket.SHUT_WR)
+        assert await received == hello + content
+        client.close()
+        backend.close()
+
+
+async def test_protocols_choose_among_the_backends_of_a_name() -> None:
+    async with by_name(("a.com", "h2"), ("a.com", "http/1.1"), ("a.com", "")) as rig:
+        for number, offered in enumerate((["h2", "http/1.1"], ["http/1.1"], ["http/1.0"])):
+            client = await rig.connect()
+            await rig.send(client, hellos.openssl("a.com", *offered))
+            backend = await rig.accept(number)
+            client.close()
+            backend.close()
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\3\1\0\0", hellos.openssl("other.net")])
+async def test_who_speaks_no_tls_or_means_nobody_is_unexpected(sent: bytes) -> None:
+    async with by_name(("a.com", ""), ("", "")) as rig:
+        client = await rig.connect()
+        await rig.send(client, sent)
+        backend = await rig.accept(1)
+        assert await rig.receive(backend) == sent
+        client.close()
+        backend.close()
+    async with by_name(("a.com", ""), ("", ""), unexpected="reject") as rig:
+        client = await rig.connect()
+        await rig.send(client, sent)
+        assert await closed(rig, client)
+        client.close()
+        assert rig.listener.refusals == {Reason.SNI.value: 1}
+
+
+async def test_a_client_that_waits_for_the_server_is_unexpected_after_a_while() -> None:
+    async with by_name(("a.com", ""), ("", ""), timeout=0.3) as rig:
+        client = await rig.connect()
+        backend = await rig.accept(1)
+        await rig.send(backend, b"220 ready")
+        assert await rig.receive(client) == b"220 ready"
+        await rig.send(client, b"EHLO")
+        assert await rig.receive(backend) == b"EHLO"
+        client.close()
+        backend.close()
+
+
+async def test_a_hello_has_its_time() -> None:
+    async with by_name(("a.com", ""), timeout=0.5) as rig:
+        begun, hello = time.monotonic(), hellos.openssl("a.com")
+        slow = await rig.connect()
+
+        async def dribble() -> None:
+            with contextlib.suppress(OSError):
+                for byte in hello[:30]:
+                    await rig.send(slow, bytes([byte]))
+                    await asyncio.sleep(0.1)
+
+        dribbling = asyncio.create_task(dribble())
+        assert await closed(rig, slow)
+        assert 0.5 <= time.monotonic() - begun < 5
+        await dribbling
+        slow.close()
+        assert rig.listener.refusals == {Reason.NO_HELLO.value: 1}
+
+
+async def test_a_client_that_ends_within_its_hello_is_unexpected() -> None:
+    async with by_name(("a.com", ""), unexpected="reject") as rig:
+        client = await rig.connect()
+        await rig.send(client, hellos.openssl("a.com")[:50])
+        client.shutdown(socket.SHUT_WR)
+        assert await closed(rig, client)
+        client.close()
+        assert rig.listener.refusals == {Reason.SNI.value: 1}
+
+
+async def test_a_client_that_resets_is_gone() -> None:
+    async with by_name(("a.com", "")) as rig:
+        told = Told(rig)
+        client = await rig.connect()
+        await rig.send(client, b"\x16")
+        await rig.until(lambda: rig.listener.connections)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
+        client.close()
+        await rig.until(lambda: told.reasons)
+        assert told.reasons == [Reason.CLIENT_RESET]
+
+
+async def test_another_backend_of_the_name_is_tried() -> None:
+    async with by_name(("a.com", ""), ("b.com", ""), ("a.com", "")) as rig:
+        rig.backends.pop(0).close()
+        for _ in range(4):
+            client = await rig.connect()
+            await rig.send(client, hellos.openssl("a.com"))
+            backend = await rig.accept(1)
+            client.close()
+            backend.close()
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_header_then_a_hello_then_a_header(together: bool) -> None:
+    """Name and protocol are told to the backend, beside the client that the first header names."""
+    tlvs = frozenset({"authority", "alpn"})
+    async with by_name(("a.com", ""), ("", ""), trusted=LOOPBACK, version="2", tlvs=tlvs) as rig:
+        client = await rig.connect()
+        hello = hellos.openssl("a.com", "h2")
+        await rig.send(client, build_v2(CARRIED) + (hello if together else b""))
+        if not together:
+            await asyncio.sleep(0.1)
+            await rig.send(client, hello)
+        backend = await rig.accept(0)
+        header, data = await header_at(rig, backend)
+        assert header == Header(
+            CARRIED.family, CARRIED.source, CARRIED.destination, ((pp.ALPN, b"h2"), (pp.AUTHORITY, b"a.com"))
+        )
+        assert data == hello
+        client.close()
+        backend.close()
+
+
+async def test_waiting_for_hellos_holds_nobody_else_up() -> None:
+    async with by_name(("a.com", ""), timeout=60) as rig:
+        waiting = [await rig.connect() for _ in range(200)]
+        for sock in waiting[::2]:
+            await rig.send(sock, b"\x16\3")
+        client = await rig.connect()
+        await rig.send(client, hellos.openssl("a.com"))
+        backend = await rig.accept()
+        assert await rig.receive(backend)
         rig.listener.close_connections()
         assert await closed(rig, client)
         for sock in [*waiting, client, backend]:
