@@ -16,6 +16,7 @@ The servers:
     haproxy.py                                          what stands beside it
     consul.py, nsd.py, docker.py, lxd.py, etcd.py       where backends are discovered
     pebble.py                                           an ACME CA
+    openssl.py                                          plain TLS
     prometheus.py                                       who scrapes the metrics
     load.py                                             load generators: ab, wrk, redis-benchmark
 
