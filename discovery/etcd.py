@@ -13,14 +13,14 @@ from pydantic import AfterValidator, StrictStr, model_validator
 from balancer.backend import BackendSpec
 from discovery.contract import MAX_ANSWER, Answer, Discovery, DiscoveryError, Options
 from discovery.document import spec_of
-from discovery.etcd_gateway import Gateway, Message
+from discovery.etcd_gateway import LARGEST_DECODED, Gateway, Message, TooLargeError
 from discovery.fields import Array, FileName, Flag, Required, Secret, Text
 from discovery.line import parse_line
 from discovery.slices import sliced
 from discovery.tls import client_context
 
 PAGE = 500
-"""Keys asked for at a time, so that decoding an answer does not hold the event loop."""
+"""Keys asked for at a time, so that decoding an answer does not hold the event loop; fewer where they are large."""
 MAX_VALUE = 65536
 """Bytes of a value; a longer one is no backend."""
 
@@ -103,11 +103,18 @@ class Etcd(Discovery):
     async def fetch(self) -> Answer:
         """The backends at one revision of the store, read page by page."""
         specs: list[BackendSpec] = []
-        first, revision, size = self._first, 0, 0
+        first, revision, size, limit = self._first, 0, 0, PAGE
         while True:
-            page, page_size = await self._gateway.call(
-                "/v3/kv/range", {**self._range(first), "limit": PAGE, "revision": revision}
-            )
+            request = {**self._range(first), "limit": limit, "revision": revision}
+            try:
+                # A single key's value is text, which is quick to decode.
+                most = LARGEST_DECODED if limit > 1 else MAX_ANSWER
+                page, page_size = await self._gateway.call("/v3/kv/range", request, most)
+            except TooLargeError:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 8)
+                continue
             size += page_size
             if size > MAX_ANSWER:
                 raise DiscoveryError(f"the keys of {self._first.decode()!r} hold more than {MAX_ANSWER >> 20} MiB")
@@ -146,8 +153,10 @@ class Etcd(Discovery):
     def _range(self, first: bytes) -> Message:
         return {"key": _encode(first), "range_end": _encode(self._end)}
 
-    def _changed(self, message: Message) -> bool:
+    def _changed(self, message: Message | None) -> bool:
         """Whether a watch's message tells of changes. Raises DiscoveryError where the watch cannot go on."""
+        if message is None:  # so large that it can only be changes
+            return True
         try:
             result = message["result"]
             if result.get("canceled"):

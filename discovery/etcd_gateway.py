@@ -26,6 +26,9 @@ HEADERS = {
 KEEPALIVE = {socket.TCP_KEEPIDLE: 15, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 """Seconds, seconds and number: a stream whose peer is gone without a word ends after half a minute."""
 
+LARGEST_DECODED = 512 * 1024
+"""Bytes of an answer that are decoded in one piece: 5 ms, in which nothing is relayed."""
+
 _STALE_TOKEN = re.compile("invalid auth token|auth store is old")
 
 
@@ -35,6 +38,10 @@ class RefusedError(DiscoveryError):
     def __init__(self, endpoint: str, status: int, reason: str) -> None:
         super().__init__(f"{endpoint} answered {status}: {reason}")
         self.stale_token = status == 401 or bool(_STALE_TOKEN.search(reason))
+
+
+class TooLargeError(DiscoveryError):
+    """An answer is larger than the caller wants to have it."""
 
 
 class Gateway:
@@ -63,13 +70,18 @@ class Gateway:
         self._token = ""
         self._session: aiohttp.ClientSession | None = None
 
-    async def call(self, path: str, body: Message) -> tuple[Message, int]:
-        """The answer to a POST, and its size in bytes. Raises DiscoveryError when every endpoint failed."""
+    async def call(self, path: str, body: Message, most: int = LARGEST_DECODED) -> tuple[Message, int]:
+        """The answer to a POST, and its size in bytes.
+
+        Raises DiscoveryError when every endpoint failed, TooLargeError for more than `most` bytes.
+        """
         failures = []
         for _ in range(len(self._endpoints)):
             try:
                 async with asyncio.timeout(self._patience):
-                    return await self._call_first(path, body)
+                    return await self._call_first(path, body, most)
+            except TooLargeError:
+                raise
             except DiscoveryError as error:
                 failures.append(str(error))
             except TimeoutError:
@@ -78,10 +90,10 @@ class Gateway:
         await self.close()
         raise DiscoveryError("; ".join(failures))
 
-    async def stream(self, path: str, body: Message) -> AsyncGenerator[Message, None]:
+    async def stream(self, path: str, body: Message) -> AsyncGenerator[Message | None, None]:
         """The messages of a POST that is answered without an end, by the endpoint that the last call went to.
 
-        Raises DiscoveryError when it breaks.
+        None is one of more than LARGEST_DECODED bytes. Raises DiscoveryError when it breaks.
         """
         endpoint = self._endpoints[0]
         response = None
@@ -89,10 +101,10 @@ class Gateway:
             async with asyncio.timeout(self._patience):
                 response = await self._post(endpoint, path, body)
             _keep_alive(response)
-            lines = _Lines(endpoint)
+            lines = _Lines(endpoint, MAX_ANSWER)
             async for chunk in response.content.iter_any():
                 for line in lines.feed(chunk):
-                    yield _message(endpoint, response.status, line)
+                    yield _message(endpoint, response.status, line) if len(line) <= LARGEST_DECODED else None
         except TimeoutError:
             raise DiscoveryError(f"{endpoint} does not answer") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -107,28 +119,28 @@ class Gateway:
             session, self._session = self._session, None
             await session.close()
 
-    async def _call_first(self, path: str, body: Message) -> tuple[Message, int]:
+    async def _call_first(self, path: str, body: Message, most: int) -> tuple[Message, int]:
         """With a token, where one is needed; with a new one, if the one at hand has expired."""
         if self._credentials and not self._token:
             await self._authenticate()
         try:
-            return await self._exchange(path, body)
+            return await self._exchange(path, body, most)
         except RefusedError as error:
             if not (self._credentials and error.stale_token):
                 raise
         await self._authenticate()
-        return await self._exchange(path, body)
+        return await self._exchange(path, body, most)
 
     async def _authenticate(self) -> None:
         self._token = ""
-        answer, _ = await self._exchange("/v3/auth/authenticate", self._credentials or {})
+        answer, _ = await self._exchange("/v3/auth/authenticate", self._credentials or {}, LARGEST_DECODED)
         self._token = str(answer.get("token", ""))
 
-    async def _exchange(self, path: str, body: Message) -> tuple[Message, int]:
+    async def _exchange(self, path: str, body: Message, most: int) -> tuple[Message, int]:
         endpoint = self._endpoints[0]
         try:
             async with await self._post(endpoint, path, body) as response:
-                lines = _Lines(endpoint)
+                lines = _Lines(endpoint, most)
                 async for chunk in response.content.iter_any():
                     for line in lines.feed(chunk):
                         raise DiscoveryError(f"{endpoint} gave more than one answer: {line[:60]!r}")
@@ -158,10 +170,11 @@ class Gateway:
 
 
 class _Lines:
-    """Puts the lines of a body together; none may be longer than MAX_ANSWER."""
+    """Puts the lines of a body together; none may be longer than `most` bytes."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, most: int) -> None:
         self._endpoint = endpoint
+        self._most = most
         self.rest = bytearray()
         """What came after the last line end."""
 
@@ -174,8 +187,8 @@ class _Lines:
             if line:
                 yield line
         self.rest += rest
-        if len(self.rest) > MAX_ANSWER:
-            raise DiscoveryError(f"{self._endpoint} answered more than {MAX_ANSWER >> 20} MiB")
+        if len(self.rest) > self._most:
+            raise TooLargeError(f"{self._endpoint} answered more than {self._most / 2**20:g} MiB")
 
 
 def _message(endpoint: str, status: int, text: bytes | bytearray) -> Message:

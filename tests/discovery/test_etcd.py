@@ -17,6 +17,7 @@ from balancer.backend import BackendSpec
 from discovery import etcd as module
 from discovery.contract import MAX_ANSWER, DiscoveryError
 from discovery.etcd import MAX_VALUE, Etcd, EtcdOptions, parse_value
+from discovery.etcd_gateway import LARGEST_DECODED
 from tests.discovery.web import Web, endless, serving
 from tests.services.ports import free_port
 
@@ -126,7 +127,28 @@ async def test_pages_are_bounded_together() -> None:
         server.answer = on_and_on
         with pytest.raises(DiscoveryError, match="the keys of '/web/' hold more than 8 MiB"):
             await kind.fetch()
-        assert len(server.requests) <= 8
+        assert len(server.requests) <= 11
+
+
+async def test_keys_with_large_values_are_asked_for_in_smaller_pages() -> None:
+    """Decoding a page cannot be interrupted. A value that is too large for a backend is skipped all the same."""
+    limits = []
+    padding = "x" * (LARGEST_DECODED // 100)
+    store = {f"/web/{number:03}": json.dumps({"host": f"h{number}", "port": 80, "_": padding}) for number in range(150)}
+    store["/web/999"] = "x" * LARGEST_DECODED
+
+    async def paged(request: web.BaseRequest) -> web.Response:
+        body = json.loads(await request.text())
+        limits.append(body["limit"])
+        rest = {key: value for key, value in store.items() if key.encode() >= base64.b64decode(body["key"])}
+        return web.json_response(page(dict(list(rest.items())[: body["limit"]]), more=len(rest) > body["limit"]))
+
+    async with discovery() as (kind, server):
+        server.answer = paged
+        assert {spec.host for spec in await kind.fetch()} == {f"h{number}" for number in range(150)}
+        assert [*kind.skipped._now] == [f"key /web/999: the value has {LARGEST_DECODED} bytes; {MAX_VALUE} are allowed"]
+    assert limits[:2] == [500, 62]
+    assert limits[-1] == 1
 
 
 HOSTILE = {
@@ -285,6 +307,13 @@ async def test_the_watch_goes_on_where_the_fetch_ended() -> None:
         assert server.requests[-1].headers["Grpc-Metadata-hasleader"] == "true"
 
 
+async def test_a_message_of_thousands_of_changes_is_not_decoded() -> None:
+    async with discovery() as (kind, server):
+        server.answer = Watched(server, b"x" * (LARGEST_DECODED + 1) + b"\n").answer
+        await kind.fetch()
+        await anext(kind.watch())
+
+
 @pytest.mark.parametrize(
     ("message", "problem"),
     [
@@ -295,7 +324,7 @@ async def test_the_watch_goes_on_where_the_fetch_ended() -> None:
         ({"result": {}}, "malformed message of etcd"),
         ({"result": 5}, "malformed message of etcd"),
         (b"\xff\n", "no JSON object"),
-        (b"[" * 1_000_000 + b"\n", "no JSON object"),
+        (b"[" * 100_000 + b"\n", "no JSON object"),
         (b" " * (MAX_ANSWER + 1), "answered more than 8 MiB"),
     ],
 )
