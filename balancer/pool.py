@@ -3,6 +3,7 @@
 from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from itertools import chain
 from typing import Any
+from weakref import WeakSet
 
 from balancer.backend import Backend, BackendSpec
 from balancer.counters import RX, TX, Counters
@@ -30,7 +31,7 @@ class Pool:
         retired_rx, retired_tx: bytes from and to backends that are listed no more: what the pool has moved is this and
             the sum over `backends`.
         pickable: the backends that may be picked, as of the last `state`.
-        parts: tiers over some of them, which are kept up to date with what happens to those.
+        parts: tiers over some of them, which hear of what happens to those for as long as somebody has them.
 
     Raises:
         UnknownAlgorithmError: the registry does not know the algorithm.
@@ -54,7 +55,7 @@ class Pool:
         self._choose: Callable[[str], Backend] = self._tiers.choose
         self._state = 0
         self.pickable: list[Backend] = []
-        self.parts: list[Tiers] = []
+        self.parts: WeakSet[Tiers] = WeakSet()
         self._stale = False
         self._panic = False
         self.retired_rx = self.retired_tx = 0

@@ -116,7 +116,7 @@ class ServerNames:
             if len(self._parts) >= PARTS:
                 self._drop_parts()
             part = self._parts[key] = Part(self, tuple(key))
-            self.pool.parts.append(part.tiers)
+            self.pool.parts.add(part.tiers)
         return part.acquire
 
     def _named(self, name: str) -> list[Label]:
@@ -143,8 +143,6 @@ class ServerNames:
             self._index()
 
     def _drop_parts(self) -> None:
-        dropped = {id(part.tiers) for part in self._parts.values()}
-        self.pool.parts[:] = [tiers for tiers in self.pool.parts if id(tiers) not in dropped]
         self._parts.clear()
         self._answers.clear()
 

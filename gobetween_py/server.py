@@ -28,7 +28,7 @@ from gobetween_py.proxy.listener import Listener
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.resolve import Resolver, literal
-from gobetween_py.stages import stages_of
+from gobetween_py.stages import introduces, stages_of
 
 log = logging.getLogger("pygobetween.server")
 
@@ -107,7 +107,7 @@ class Server:
             self._reactor,
             self.pool,
             self.counters,
-            settings=_settings(config),
+            settings=self._settings(config),
             access=_access(config),
             next_address=self.resolver.next_address,
         )
@@ -136,7 +136,7 @@ class Server:
         before, self.config = self.config, config
         if (config.balance, config.priority_tiers) != (before.balance, before.priority_tiers):
             self.pool.set_algorithm(config.balance, priority_tiers=config.priority_tiers)
-        self.listener.configure(_settings(config))
+        self.listener.configure(self._settings(config))
         if config.backends != before.backends:
             self.overlay.change(before.backends, config.backends)
             await self.refresh()
@@ -283,6 +283,8 @@ class Server:
             self.overlay.hold(self.pool)
             await self.health.take(change)
             self.resolver.take(change.added)
+            if self.listener is not None and introduces(self.pool) != self._introduces:
+                self.listener.configure(self._settings(self.config))
             async for _ in sliced(self.pool.pending):
                 pass
 
@@ -303,6 +305,17 @@ class Server:
         self.overlay.found = specs
         await self.refresh()
 
+    def _settings(self, config: ServerConfig) -> Settings:
+        self._introduces = introduces(self.pool)
+        return Settings(
+            max_connections=config.max_connections,
+            client_idle_timeout=config.client_idle_timeout,
+            backend_idle_timeout=config.backend_idle_timeout,
+            backend_connection_timeout=config.backend_connection_timeout,
+            connect_attempts=config.connect_attempts,
+            stages=stages_of(config, self.pool),
+        )
+
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         last = loop.time()
@@ -313,17 +326,6 @@ class Server:
             last = now
             async for _ in sliced(self.pool.pending):
                 pass
-
-
-def _settings(config: ServerConfig) -> Settings:
-    return Settings(
-        max_connections=config.max_connections,
-        client_idle_timeout=config.client_idle_timeout,
-        backend_idle_timeout=config.backend_idle_timeout,
-        backend_connection_timeout=config.backend_connection_timeout,
-        connect_attempts=config.connect_attempts,
-        stages=stages_of(config),
-    )
 
 
 def _access(config: ServerConfig) -> Access | None:

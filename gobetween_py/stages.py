@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import logging
+from functools import lru_cache
+
+from balancer import Pool
+from balancer.sni import Matcher, ServerNames
+from discovery.pattern import Pattern
 from gobetween_py.config import Server
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.staged import Stages
 
+log = logging.getLogger("pygobetween.server")
 
-def stages_of(config: Server) -> Stages | None:
+
+def stages_of(config: Server, pool: Pool) -> Stages | None:
     """None for a server that needs none of it, whose connections then know nothing of it."""
-    sent, received = config.proxy_protocol, config.proxy_protocol_in
-    if not (sent or received):
+    sent, received, sni = config.proxy_protocol, config.proxy_protocol_in, config.sni
+    if not (sent or received or sni or introduces(pool)):
         return None
+    networks = received.trusted if received else ()
+    patterns = sni is not None and sni.hostname_matching_strategy == "regexp"
     return Stages(
-        trusted=Access(((True, network) for network in received.trusted), default=False, unix=True)
-        if received
-        else None,
+        trusted=Access(((True, network) for network in networks), default=False, unix=True) if received else None,
         header_timeout=received.read_timeout if received else 0.0,
+        route=ServerNames(pool, sni.unexpected_hostname_strategy, compiled if patterns else None).pick if sni else None,
+        hello_timeout=sni.read_timeout if sni else 0.0,
         version=sent.version if sent else "",
         tlvs=frozenset(sent.tlvs if sent else ()),
     )
+
+
+def introduces(pool: Pool) -> bool:
+    """Whether some backend asks for a PROXY header, whatever its server says."""
+    return any(backend.spec.proxy_protocol in ("1", "2") for backend in pool.backends)
+
+
+@lru_cache(4096)
+def compiled(text: str) -> Matcher:
+    """A backend's sni as a pattern that a name is searched for: RE2, in time linear in the name. Raises ValueError."""
+    try:
+        pattern = Pattern(text)
+    except ValueError as error:
+        log.warning("sni %r %s: no client gets backends by it", text, error)
+        raise
+    return lambda name: pattern.search(name) is not None

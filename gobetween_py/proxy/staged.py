@@ -34,6 +34,8 @@ PEEK = int(socket.MSG_PEEK) | DONTWAIT
 Route = Callable[[str, tuple[str, ...]], Acquire | None]
 """From the name that a client asks for ("" = none) and its protocols to what picks a backend; None = none may."""
 
+VERSIONS = ("1", "2")
+
 _INSTANCE = os.urandom(8).hex()
 _numbers = itertools.count(1)
 
@@ -48,7 +50,7 @@ class Stages:
         route: who gets a client, by its ClientHello; None = it is not read. A client that speaks no TLS, or has said
             nothing in time, is routed as one without a name.
         hello_timeout: how long the ClientHello may take.
-        version: of the header that backends get, "1" or "2"; "" = none.
+        version: of the header that backends get which do not say themselves, "1" or "2"; "" = none.
         tlvs: what version 2 tells beside the addresses: "authority", "alpn", "unique_id", "crc32c".
     """
 
@@ -166,9 +168,11 @@ class StagedConnection(Connection):
     def connecting(self, events: int) -> None:
         """The backend has answered: tell it who the client is, and relay."""
         super().connecting(events)
-        up = self.up
-        if up is not None and self.stages.version:
-            self._introduce(up, self._header_out())
+        up, backend = self.up, self.backend
+        if up is not None and backend is not None:
+            version = backend.spec.proxy_protocol or self.stages.version
+            if version in VERSIONS:
+                self._introduce(up, self._header_out(version))
 
     def _introduce(self, up: Half, header: bytes) -> None:
         """Send the header before any byte of the client, and in one piece with what the client has sent already.
@@ -194,7 +198,7 @@ class StagedConnection(Connection):
         if sent < len(data):
             up.hold(data, sent)
 
-    def _header_out(self) -> bytes:
+    def _header_out(self, version: str) -> bytes:
         """Tells of the client: of the one that the client's own header names, where there is one."""
         header = self.header
         if header is None or not header.family:
@@ -204,7 +208,7 @@ class StagedConnection(Connection):
             else:
                 name = self.client.getsockname()
                 header = proxy_protocol.between(family, (self.host, self.port), (name[0], name[1]))
-        if self.stages.version == "1":
+        if version == "1":
             return proxy_protocol.build_v1(header)
         tlvs = self.stages.tlvs
         told = Header(header.family, header.source, header.destination, tuple(self._tlvs(tlvs)) if tlvs else ())

@@ -234,4 +234,4 @@ def test_a_pool_without_names_has_no_parts() -> None:
     pool = Pool("weight", Counters())
     set_specs(pool, SPECS)
     assert pool.acquire(CLIENT) is not None
-    assert pool.parts == []
+    assert not pool.parts

@@ -16,7 +16,6 @@ USES: dict[str, dict[str, object]] = {
     "ACME": {"acme": {}},
     "protocol 'tls'": {"servers": {"a": server(protocol="tls", tls=TLS)}},
     "protocol 'udp'": {"servers": {"a": server(protocol="udp", udp={"max_requests": 1})}},
-    "SNI": {"servers": {"a": server(sni={})}},
     "TLS to backends": {"servers": {"a": server(backends_tls={})}},
 }
 """Feature -> a config that uses it, and nothing else that is not available."""
