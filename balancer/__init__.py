@@ -3,7 +3,8 @@
 The control plane feeds a `Pool` (`update` from discovery, `set_live` from health checks, `set_resolved` from name
 resolution, `tick` once a second); the data plane asks it with `acquire` and `release`, once per connection. In
 between stands one `Algorithm` per priority tier, one file each, found by name in `registry`. `sni` picks among those
-backends that a client's server name means. What happened is counted in `Counters`, a row per backend. Nothing here does I/O, reads a clock or knows of an event loop.
+backends that a client's server name means. What happened is counted in `Counters`, a row per backend. Nothing here does
+I/O, reads a clock or knows of an event loop.
 """
 
 from balancer.algorithm import Algorithm
