@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from discovery.slices import sliced
+from gobetween_py.access_log.line import client_address
 from gobetween_py.api import reply
 from gobetween_py.api.refusal import Refusal
 from gobetween_py.api.route import Call, Query
@@ -146,7 +147,7 @@ def _view(connection: Flow) -> ConnectionView:
     now, backend, relaying = monotonic(), connection.backend, connection.relaying
     return {
         "id": _id(connection),
-        "client": _client(connection.host, connection.port),
+        "client": client_address(connection.host, connection.port),
         "backend": backend.address if backend else None,
         "state": "relaying" if relaying else "connecting",
         "age": round(now - connection.begun, 3),
@@ -155,9 +156,3 @@ def _view(connection: Flow) -> ConnectionView:
         "tx": connection.sent,
         "attempts": connection.attempts,
     }
-
-
-def _client(host: str, port: int) -> str:
-    if not host:
-        return "unix"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
