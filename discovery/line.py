@@ -6,10 +6,14 @@ IPv6 stands in brackets; a UNIX socket is `unix:/path` instead of `host:port`.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from balancer.backend import BackendSpec
 from discovery.entry import make_spec, unix_address
-from discovery.slices import sliced
+from discovery.slices import PAUSE, sliced
+
+MAX_LINE = 65536
+"""Characters; taking a longer line apart would hold up others."""
 
 OPTIONS = ("weight", "priority", "max_connections", "sni", "alpn", "proxy_protocol")
 
@@ -55,16 +59,19 @@ async def parse_lines(
     specs = []
     async for number, line in sliced(content_lines(text)):
         try:
+            if len(line) > MAX_LINE:
+                raise ValueError(f"it has {len(line)} characters; {MAX_LINE} are allowed")
             specs.append(parse(line))
         except ValueError as error:
             skip(f"line {number}: {error}")
     return specs
 
 
-def content_lines(text: str) -> Iterator[tuple[int, str]]:
+def content_lines(text: str) -> Iterator[Any]:
     """(line number from 1, line) of each line that holds something, without its comment, CR and outer blanks.
 
-    A comment is a `#` at the beginning or after a blank. Found one by one: an answer may be millions of empty lines.
+    A comment is a `#` at the beginning or after a blank. Found one by one, with a PAUSE (see slices.py) now and then:
+    an answer may be millions of empty lines.
     """
     start, number = 0, 0
     while start < len(text):
@@ -78,3 +85,5 @@ def content_lines(text: str) -> Iterator[tuple[int, str]]:
             line = "" if line[0] == "#" else line.partition(" #")[0].partition("\t#")[0].rstrip()
         if line:
             yield number, line
+        elif number % 1000 == 0:
+            yield PAUSE

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from balancer.backend import BackendSpec
 from discovery.backoff import Backoff, Pace
-from discovery.contract import Answer, Discovery, DiscoveryError, Options
+from discovery.contract import MAX_BACKENDS, Answer, Discovery, DiscoveryError, Options
 from discovery.duration import format_duration
 from discovery.slices import sliced
 
@@ -185,7 +185,9 @@ class Loop:
         status.backends = len(specs)
 
     async def _merge(self, answer: Answer) -> list[BackendSpec]:
-        """One spec for each host and port: the first, where a source names one twice."""
+        """One spec for each host and port: the first, where a source names one twice. Raises DiscoveryError."""
+        if len(answer) > MAX_BACKENDS:
+            raise DiscoveryError(f"an answer of {len(answer):,} backends; {MAX_BACKENDS:,} are allowed")
         merged: dict[tuple[str, int], BackendSpec] = {}
         async for spec in sliced(answer):
             if (kept := merged.setdefault(spec.key, spec)) is not spec and kept != spec:

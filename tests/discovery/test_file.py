@@ -16,7 +16,7 @@ from balancer.backend import BackendSpec
 from discovery.contract import MAX_ANSWER, DiscoveryError
 from discovery.document import spec_of
 from discovery.file import File, FileOptions
-from discovery.yaml_items import yaml_items
+from discovery.yaml_items import MAX_STRETCH, MAX_VALUES, yaml_items
 
 A = BackendSpec("a", 1, 2)
 
@@ -79,6 +79,9 @@ async def test_bad_entries_are_skipped_and_named(tmp_path: Path) -> None:
         ("b.yaml", b"- &x [a]\n- *x", "is no yaml file: aliases are not supported"),
         ("b.yaml", b"- " * 100_000, "is no yaml file: nested more than 32 levels"),
         ("b.yaml", b"[" * 100_000, "is no yaml file: nested more than 32 levels"),
+        ("b.yaml", b"- [" + b"a," * MAX_VALUES + b"a]", "is no yaml file: an entry of more than 1000 values"),
+        ("b.yaml", b"- '" + b"x " * MAX_STRETCH + b"'", "is no yaml file: more than 1048576 characters from one value"),
+        ("b.yaml", b"- a:80\n" + b"# a\n" * MAX_STRETCH, "is no yaml file: more than 1048576 characters from one"),
         ("b", bytes(MAX_ANSWER + 1), "is larger than 8 MiB"),
     ],
 )

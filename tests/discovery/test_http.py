@@ -162,8 +162,8 @@ async def test_an_unchanged_answer_is_not_sent_again(server: Web) -> None:
 )
 async def test_what_changed_in_this_second_may_change_again_unseen(server: Web, age: int, asked: bool) -> None:
     """nginx's ETag is made of the second of the last change and the size: another list may bear the same."""
-    now = 1_800_000_000
-    server.headers = {"ETag": '"1"', "Date": formatdate(now, usegmt=True), "Last-Modified": formatdate(now - age, usegmt=True)}
+    now, then = (formatdate(1_800_000_000 - seconds, usegmt=True) for seconds in (0, age))
+    server.headers = {"ETag": '"1"', "Date": now, "Last-Modified": then}
     discovery = make(server.url)
     for _ in range(2):
         assert await discovery.fetch() == SPECS

@@ -8,7 +8,8 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from balancer.backend import BackendSpec
-from discovery.line import content_lines, parse_line, parse_lines
+from discovery.line import MAX_LINE, content_lines, parse_line, parse_lines
+from discovery.slices import PAUSE
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,20 @@ async def test_a_bad_line_is_named_and_does_not_spoil_the_others() -> None:
 
 def test_a_hash_inside_of_a_word_is_no_comment() -> None:
     assert list(content_lines("unix:/run/a#1.sock\t# a comment")) == [(1, "unix:/run/a#1.sock")]
+
+
+async def test_a_line_has_a_greatest_length() -> None:
+    """A megabyte of blanks between the options, for example, would take long to split."""
+    skipped: list[str] = []
+    lines = ["a:1" + " " * (MAX_LINE - 12) + " weight=2", "b:1 " + "x " * 1_000_000]
+    assert await parse_lines("\n".join(lines), skipped.append) == [BackendSpec("a", 1, 2)]
+    assert skipped == ["line 2: it has 2000003 characters; 65536 are allowed"]
+
+
+def test_empty_lines_in_between_are_passed_over_with_pauses() -> None:
+    found = list(content_lines("\n" * 5000 + "#\n" * 5000 + "a:1"))
+    assert [item for item in found if item is not PAUSE] == [(10_001, "a:1")]
+    assert found.count(PAUSE) == 10
 
 
 async def test_ten_thousand_lines_give_way_to_other_work() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from balancer.backend import BackendSpec
 from discovery.backoff import Pace
-from discovery.contract import Answer, Discovery, DiscoveryError, Options
+from discovery.contract import MAX_BACKENDS, Answer, Discovery, DiscoveryError, Options
 from discovery.loop import Loop
 
 A, B, C = (BackendSpec(name, 80) for name in "abc")
@@ -225,6 +225,14 @@ async def test_duplicates_are_merged_into_the_first(caplog: pytest.LogCaptureFix
         await running.until(lambda: running.applied == [[A, B]])
     assert "a:80: given twice with different values, the first ones count" in caplog.text
     assert running.status.backends == 2
+
+
+async def test_an_answer_without_end_is_a_failure() -> None:
+    steps = [A], [BackendSpec(f"h{number}", 80) for number in range(MAX_BACKENDS + 1)]
+    async with Running(Scripted(*steps), interval="1ms") as running:
+        await running.until(lambda: running.status.failing)
+    assert running.applied == [[A]]
+    assert running.status.last_error == "an answer of 100,001 backends; 100,000 are allowed"
 
 
 async def test_bad_entries_are_counted_and_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
