@@ -111,6 +111,23 @@ def test_haproxys_health_checks_are_local(serve: Serve, nginx: Nginx) -> None:
     assert "DOWN" not in haproxy.log_text()
 
 
+def test_each_backend_gets_the_header_that_it_wants(serve: Serve, nginx: Nginx) -> None:
+    """Without a word of it in the server: of four backends one wants version 1, one version 2, and two none."""
+    wanting = Nginx("wanting")
+    serve(wanting)
+    ports = {
+        f"{nginx.proxied} proxy_protocol=1",
+        f"{wanting.proxied} proxy_protocol=2",
+        nginx.port,
+        f"{wanting.port} proxy_protocol=none",
+    }
+    balancer = serve(Balancer.before(*(f"{LOOPBACK}:{port}" for port in ports), balance="roundrobin"))
+    answers = [ask(balancer.port, "/client") for _ in range(40)]
+    told = [answer == asked_from for answer, asked_from in answers]
+    assert (told.count(True), told.count(False)) == (20, 20)
+    assert {answer for answer, asked_from in answers if answer != asked_from} == {":"}
+
+
 def test_headers_of_others_are_refused(serve: Serve, nginx: Nginx) -> None:
     balancer = serve(balancer_before(nginx.port, trusted="192.0.2.0/24"))
     with socket.create_connection((LOOPBACK, balancer.port), timeout=20) as client:
