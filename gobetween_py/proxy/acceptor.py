@@ -1,14 +1,20 @@
 """One listening socket: accepts clients and hands them to its listener.
 
 Accepting goes on whatever happens: when the process is out of file descriptors it pauses for a moment and tries again,
-and the clients wait in the backlog. A client in the backlog is connected as far as it knows, and closing the socket
-would reset it: so what is pending is accepted before.
+and the clients wait in the backlog.
+
+A client in the backlog is connected as far as it knows, and closing the socket would reset it. So before the end the
+kernel is told to let nobody begin a handshake (a client tries again a second later, and meets whoever listens then),
+and who got in until then is accepted.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
+import struct
+from array import array
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +32,22 @@ LAST_BURSTS = 64
 """Bursts before a socket closes at most: Linux's default backlog, 4096. A flood must not keep it from closing."""
 
 AF_UNIX = int(socket.AF_UNIX)
+
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27  # asm-generic/socket.h; the module socket has no names for them
+# Classic BPF, as for tcpdump: a packet of a TCP socket begins with its TCP header, whose byte 13 holds the flags.
+_NO_SYN = array(
+    "B",
+    b"".join(
+        struct.pack("HBBI", *instruction)
+        for instruction in (
+            (0x30, 0, 0, 13),  # load the flags
+            (0x54, 0, 0, 0x12),  # keep SYN and ACK
+            (0x15, 0, 1, 0x02),  # SYN alone?
+            (0x06, 0, 0, 0),  # drop it
+            (0x06, 0, 0, 0xFFFFFFFF),  # take anything else whole
+        )
+    ),
+)
 
 
 class Acceptor:
@@ -47,6 +69,8 @@ class Acceptor:
         self._ended = False
         if self._family != AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+            with contextlib.suppress(OSError):  # whom we have it from has not barred it
+                sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
         sock.setblocking(False)
         self._reactor.add_level(sock.fileno(), self._pending)
 
@@ -64,8 +88,16 @@ class Acceptor:
         self._ended = True
         return self._socket
 
+    def bar(self) -> None:
+        """Let handshakes that have begun end, but none begin. Where that is forbidden, all goes on."""
+        if self._family != AF_UNIX and not self._ended:
+            address, size = _NO_SYN.buffer_info()
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", size // 8, address))
+
     def close(self) -> None:
         """Accept who has connected already, as far as the process has the means, and close the socket."""
+        self.bar()
         for _ in range(LAST_BURSTS):
             if self._paused or self._ended or not self._accept_burst():
                 break

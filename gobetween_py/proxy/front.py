@@ -246,7 +246,7 @@ class Front(ABC, Generic[AnyEntrance]):
     def move(self, sock: socket.socket) -> None:
         """Listen on another socket; the one before, if it was not handed over, goes on for GRACE and is then closed."""
         for before, entrance in self._entrances.items():
-            self.reactor.loop.call_later(GRACE, self._close, before, entrance)
+            self._leave(before, entrance)
         self._entrances[sock] = self._open(sock)
 
     def hand_over(self, sock: socket.socket) -> None:
@@ -257,6 +257,10 @@ class Front(ABC, Generic[AnyEntrance]):
         """Let nobody in any more; what is open goes on."""
         for sock, entrance in tuple(self._entrances.items()):
             self._close(sock, entrance)
+
+    def _leave(self, sock: socket.socket, entrance: AnyEntrance) -> None:
+        """Close it after GRACE, if it is not handed over before."""
+        self.reactor.loop.call_later(GRACE, self._close, sock, entrance)
 
     def _close(self, sock: socket.socket, entrance: AnyEntrance) -> None:
         if self._entrances.get(sock) is entrance:  # it was not handed over, to us again perhaps

@@ -6,8 +6,11 @@ import socket
 
 from gobetween_py.proxy.acceptor import PAUSE, Acceptor
 from gobetween_py.proxy.connection import Connection
-from gobetween_py.proxy.front import Front, Settings
+from gobetween_py.proxy.front import GRACE, Front, Settings
 from gobetween_py.proxy.staged import StagedConnection
+
+HANDSHAKE = 0.2
+"""Seconds that clients who have begun to connect get to end it, before the socket is closed."""
 
 
 class Listener(Front[Acceptor]):
@@ -19,6 +22,10 @@ class Listener(Front[Acceptor]):
     def configure(self, settings: Settings) -> None:
         super().configure(settings)
         self._make = StagedConnection if settings.stages else Connection
+
+    def _leave(self, sock: socket.socket, entrance: Acceptor) -> None:
+        self.reactor.loop.call_later(GRACE, entrance.bar)
+        self.reactor.loop.call_later(GRACE + HANDSHAKE, self._close, sock, entrance)
 
     # told by acceptors
 
