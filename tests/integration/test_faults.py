@@ -3,76 +3,23 @@
 import json
 import os
 import random
-import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import Serve
-from tests.services.balancer import Balancer
-from tests.services.ports import free_port
-from tests.services.process import LOOPBACK, Server
+from tests.integration.faults.servers import CountedBalancer, FaultBackend
+from tests.services.process import LOOPBACK
 
 ROOT = Path(__file__).parents[2]
 CONNECTIONS = int(os.environ.get("FAULT_CONNECTIONS", "100000"))
 CLIENTS = 2
 AT_ONCE = 40
 BACKENDS = 4
-
-
-class FaultBackend(Server):
-    """One backend of the fault run."""
-
-    name = "fault-backend"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.port = free_port()
-        self.books = self.folder / "books"
-
-    def command(self) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "tests.integration.faults.backend", str(self.port), self.books]
-
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-    def answers(self) -> bool:
-        socket.create_connection((LOOPBACK, self.port), 1).close()
-        return True
-
-    def result(self) -> Counter[str]:
-        """Stop it and read its books."""
-        self.stop()
-        return Counter(json.loads(self.books.read_text()))
-
-
-class CountedBalancer(Balancer):
-    """The balancer that tells what it holds."""
-
-    def command(self) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "tests.integration.faults.counted", "-c", self.config]
-
-    def environment(self) -> dict[str, str]:
-        return {**super().environment(), "HOLDINGS": str(self.folder / "holdings")}
-
-    def holdings(self) -> dict[str, int]:
-        """What it holds now."""
-        assert self.process is not None
-        target = self.folder / "holdings"
-        target.unlink(missing_ok=True)
-        self.process.send_signal(signal.SIGUSR2)
-        deadline = time.monotonic() + 10
-        while not target.exists():
-            assert time.monotonic() < deadline, "the balancer does not answer SIGUSR2"
-            time.sleep(0.02)
-        found: dict[str, int] = json.loads(target.read_text())
-        return found
 
 
 def play(port: int, connections: int, seed: int) -> "subprocess.Popen[str]":
@@ -91,14 +38,6 @@ def outcome(client: "subprocess.Popen[str]") -> Counter[str]:
     return Counter(json.loads(printed))
 
 
-def settled(balancer: CountedBalancer, before: dict[str, int]) -> dict[str, int]:
-    """What it holds once the last connections have ended."""
-    deadline = time.monotonic() + 10
-    while (now := balancer.holdings()) != before and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return now
-
-
 @pytest.mark.timeout(900)
 def test_faults_cost_no_byte_and_nothing_leaks(serve: Serve, capsys: pytest.CaptureFixture[str]):
     """Random sizes, half-closes, resets and slow readers, while backends are killed and come back."""
@@ -106,7 +45,7 @@ def test_faults_cost_no_byte_and_nothing_leaks(serve: Serve, capsys: pytest.Capt
     lines = [f"{LOOPBACK}:{backend.port}" for backend in backends]
     balancer = serve(CountedBalancer.before(*lines, client_idle_timeout="1m", backend_connection_timeout="2s"))
     assert set(outcome(play(balancer.port, 200, 0))) == {"right"}
-    before = settled(balancer, {})
+    before = balancer.settled({})
     started = time.monotonic()
     clients = [play(balancer.port, CONNECTIONS // CLIENTS, seed) for seed in range(1, CLIENTS + 1)]
     kills = 0
@@ -120,7 +59,7 @@ def test_faults_cost_no_byte_and_nothing_leaks(serve: Serve, capsys: pytest.Capt
         victim.start()
     outcomes = sum((outcome(client) for client in clients), Counter())
     seconds = time.monotonic() - started
-    after = settled(balancer, before)
+    after = balancer.settled(before)
     books = sum((backend.result() for backend in backends), Counter())
     with capsys.disabled():
         print(f"\n{sum(outcomes.values()):,} connections in {seconds:.0f} s, {kills} kills: {dict(outcomes)}")

@@ -21,15 +21,23 @@ class Balancer(Server):
 
     Args:
         config: the file's text, TOML.
+        arguments: of the command line, instead of `-c FILE`.
         environment: variables set beside those of the tests.
     """
 
     name = "pygobetween"
 
-    def __init__(self, config: str, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: str = "",
+        *,
+        arguments: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
         self.config = self.folder / "gobetween.toml"
         self.config.write_text(config)
+        self.arguments = ["-c", str(self.config)] if arguments is None else arguments
         self.port = 0
         self._variables = dict(environment or {})
         self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -53,7 +61,7 @@ class Balancer(Server):
         return balancer
 
     def command(self) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "gobetween_py", "-c", self.config]
+        return [sys.executable, "-m", "gobetween_py", *self.arguments]
 
     def environment(self) -> Mapping[str, str]:
         variables = {"PYTHONPATH": str(_ROOT), "NOTIFY_SOCKET": str(self.folder / "notify"), **self._variables}
