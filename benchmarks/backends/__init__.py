@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.backends import http, redis, source
+from benchmarks.backends import http, proxied, redis, source, tls
 from benchmarks.net import Address
 from benchmarks.process import StartError, running
 from tests.services.ports import free_ports
@@ -35,6 +35,8 @@ KINDS: Mapping[str, Kind] = {
     "http": Kind(http.command, b"GET / HTTP/1.0\r\n\r\n"),
     "redis": Kind(redis.command, b"PING\r\n"),
     "source": Kind(source.command, b""),
+    "proxied": Kind(proxied.command, proxied.PROBE),
+    "tls": Kind(tls.command, tls.hello()),
 }
 
 Addresses = dict[str, list[Address]]  # kind -> where its server listens

@@ -1,14 +1,15 @@
 """What is measured, a file per kind of load; CASES has them in the order of the report."""
 
 from benchmarks.cases.bulk import Bulk
-from benchmarks.cases.connections import Connections
+from benchmarks.cases.connections import PROXIED, SNI, Connections
 from benchmarks.cases.contract import Case
 from benchmarks.cases.idle import Idle
 from benchmarks.cases.messages import Messages
 from benchmarks.cases.pingpong import PingPong
 
 CASES: dict[str, Case] = {
-    case.name: case for case in (Connections(), Messages(1), Messages(50), Bulk(1), Bulk(8), Idle(), PingPong())
+    case.name: case
+    for case in (Connections(), PROXIED, SNI, Messages(1), Messages(50), Bulk(1), Bulk(8), Idle(), PingPong())
 }
 
 __all__ = ["CASES", "Case"]

@@ -8,14 +8,18 @@ from benchmarks.net import Address
 PATIENCE = 120.0  # seconds until a run counts as hung
 
 
-def run(address: Address, requests: int, clients: int) -> float:
+def run(address: Address, requests: int, clients: int, *, name: str = "") -> float:
     """Sends `requests` HTTP/1.0 requests, each over a connection of its own, `clients` at once; connections per second.
+
+    Args:
+        name: over TLS, asking for this server name; it has to mean the address's host.
 
     Raises:
         ValueError: some of them failed, or ab printed nothing of the kind.
         subprocess.SubprocessError: ab gave up, or hung.
     """
-    command = ["ab", "-q", "-r", "-s", "10", "-n", str(requests), "-c", str(clients), f"http://{address}/"]
+    url = f"https://{name}:{address.port}/" if name else f"http://{address}/"
+    command = ["ab", "-q", "-r", "-s", "10", "-n", str(requests), "-c", str(clients), url]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
     return parse(printed, requests)
 

@@ -1,6 +1,6 @@
 """No proxy at all: what the generators and the backends can do by themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,9 @@ class Direct(Peer):
 
     def version(self) -> str:
         return ""
+
+    def serves(self, kinds: Collection[str]) -> bool:
+        return "proxied" not in kinds  # clients send no PROXY header
 
     @contextmanager
     def running(self, backends: Backends, cpus: frozenset[int], directory: Path) -> Iterator[Proxy]:

@@ -5,7 +5,8 @@ from benchmarks.peers.program import Program
 HAPROXY = Program(
     name="haproxy",
     template="haproxy.cfg",
-    backend_line="    server s$number $address weight $weight",
+    backend_line="    server s$number $address weight $weight$options",
+    options={"proxied": " send-proxy-v2"},
     command=lambda config: ["haproxy", "-db", "-f", str(config)],
     version_command=["haproxy", "-v"],
 )

@@ -2,9 +2,9 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
@@ -23,7 +23,8 @@ class Program(Peer):
     Attributes:
         template: file beside this one. For every kind of backend it has `$<kind>_front` (host:port to listen on) and
             `$<kind>_backends` (lines), and it may have `$directory`.
-        backend_line: one backend's line, with `$address`, `$weight` (1 to 10) and `$number`.
+        backend_line: one backend's line, with `$address`, `$weight` (1 to 10), `$number` and `$options`.
+        options: of a kind's backends, where they have some.
         command: the command for a config file; it stays in the foreground, as a single process.
         version_command: prints the version, to either stream.
         unavailable: more reasons why it cannot be measured here; returns empty if there is none.
@@ -36,6 +37,7 @@ class Program(Peer):
     command: Callable[[Path], list[str]]
     version_command: Sequence[str]
     unavailable: Callable[[], str] | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
     extra: str = ""
     only: Sequence[str] = ()
 
@@ -64,7 +66,9 @@ class Program(Peer):
         for kind, front in fronts.items():
             values[f"{kind}_front"] = str(front)
             values[f"{kind}_backends"] = "\n".join(
-                Template(self.backend_line).substitute(address=address, weight=number, number=number)
+                Template(self.backend_line).substitute(
+                    address=address, weight=number, number=number, options=self.options.get(kind, "")
+                )
                 for number, address in enumerate(backends[kind], 1)
             )
         return Template(Path(__file__).with_name(self.template).read_text() + self.extra).substitute(values)

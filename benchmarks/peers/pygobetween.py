@@ -17,7 +17,8 @@ def _unavailable() -> str:
 PYGOBETWEEN = Program(
     name="pygobetween",
     template="pygobetween.toml",
-    backend_line='  "$address weight=$weight",',
+    backend_line='  "$address weight=$weight$options",',
+    options={"tls": " sni=localhost"},
     command=lambda config: [sys.executable, "-m", "gobetween_py", "-c", str(config)],
     version_command=VERSION,
     unavailable=_unavailable,

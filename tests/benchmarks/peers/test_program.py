@@ -22,7 +22,7 @@ def test_a_config_has_every_front_and_every_backend(peer: Program, tmp_path: Pat
         assert text.count(str(front)) == 1
         assert all(str(address) in text for address in behind[kind])
     assert text.count("192.0.2.0/24") in {1, len(FRONTS)}
-    assert "$" not in text
+    assert "${" not in text
 
 
 @pytest.mark.parametrize("peer", [HAPROXY, NGINX, PYGOBETWEEN, LOGGING], ids=lambda peer: peer.name)
