@@ -4,11 +4,12 @@ import re
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, WithJsonSchema, model_validator
 
 from balancer import BackendSpec
 from discovery.fields import Array, FileName, Flag, Text
 from discovery.http import HttpHeaders
+from discovery.pattern import Pattern
 from gobetween_py.healthcheck.contract import Check, CheckFailedError, Target
 from gobetween_py.healthcheck.http_reply import BadReplyError, Reply
 from gobetween_py.healthcheck.link import Link
@@ -19,6 +20,7 @@ from gobetween_py.section import RuleError
 READ = 16_384
 """Bytes asked of one recv."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
+STATUS_RANGE = r"^[1-9][0-9]{2}(-[1-9][0-9]{2})?$"
 
 
 def _status_text(value: object) -> object:
@@ -28,7 +30,7 @@ def _status_text(value: object) -> object:
 
 def _status_range(text: str) -> str:
     """Raises ValueError unless it is one status or a range of them."""
-    if not re.fullmatch(r"[1-9][0-9]{2}(-[1-9][0-9]{2})?", text):
+    if not re.fullmatch(STATUS_RANGE, text):
         raise ValueError("is no HTTP status or range of them: write 200 or 200-299, for example")
     if any(first > last for first, last in pairwise(text.split("-"))):
         raise ValueError("ends below its start")
@@ -53,7 +55,14 @@ def _host_header(host: str) -> str:
     return host
 
 
-StatusRange = Annotated[StrictStr, BeforeValidator(_status_text), AfterValidator(_status_range)]
+StatusRange = Annotated[
+    StrictStr,
+    BeforeValidator(_status_text),
+    AfterValidator(_status_range),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": STATUS_RANGE}, {"type": "integer", "minimum": 100, "maximum": 999}]}
+    ),
+]
 
 
 class HttpOptions(TlsOptions):
@@ -104,7 +113,7 @@ class Http(Check):
         self._tls = TlsClient(options) if options.http_scheme == "https" else None
         self._bodiless = options.http_method == "HEAD"
         self._body = options.http_expected_body
-        self._pattern = re.compile(self._body if options.http_body_strategy == "regexp" else re.escape(self._body))
+        self._pattern = Pattern(self._body) if options.http_body_strategy == "regexp" else None
         self._good = [(int(text[:3]), int(text[-3:])) for text in options.http_expected_status]
         self._host, self._default_port = options.http_host, DEFAULT_PORTS[options.http_scheme]
         given = {name.lower() for name in options.http_headers}
@@ -129,9 +138,12 @@ class Http(Check):
                 raise CheckFailedError(str(error)) from error
         if not any(first <= reply.status <= last for first, last in self._good):
             raise CheckFailedError(f"status {reply.status}")
-        if self._body and not self._pattern.search(reply.body.decode(errors="replace")):
+        if self._body and not self._matches(reply.body.decode(errors="replace")):
             raise CheckFailedError(f"status {reply.status}, but the body does not hold what is expected")
         return f"status {reply.status}"
+
+    def _matches(self, body: str) -> bool:
+        return self._body in body if self._pattern is None else self._pattern.search(body) is not None
 
     def _host_line(self, target: Target) -> bytes:
         if self._host_given:

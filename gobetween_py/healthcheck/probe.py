@@ -1,12 +1,12 @@
 """`probe`: sends some bytes and looks at what comes back, over TCP, TLS or UDP."""
 
-import re
 import socket
 from typing import Literal, Self
 
 from pydantic import model_validator
 
 from discovery.fields import FileName, Flag, Text
+from discovery.pattern import Pattern
 from gobetween_py.healthcheck.contract import Check, CheckFailedError, Target
 from gobetween_py.healthcheck.escapes import unescape
 from gobetween_py.healthcheck.link import Link
@@ -75,7 +75,7 @@ class Probe(Check):
         self._tls = TlsClient(options) if options.probe_protocol == "tls" else None
         self._send = unescape(options.probe_send)
         if options.probe_strategy == "regexp":
-            self._pattern: re.Pattern[str] | None = re.compile(options.probe_recv)
+            self._pattern: Pattern | None = Pattern(options.probe_recv)
             self._expected, self._length = b"", options.probe_recv_len
         else:
             self._pattern = None
@@ -110,9 +110,9 @@ class Probe(Check):
 def compiles(key: str, pattern: str) -> None:
     """Raises RuleError when the text of a key is no regular expression."""
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise RuleError(f"is no regular expression: {error}", key) from None
+        Pattern(pattern)
+    except ValueError as error:
+        raise RuleError(str(error), key) from None
 
 
 def _unescapes(key: str, text: str) -> None:
