@@ -80,14 +80,20 @@ def _texts(entry: Any, *names: str) -> dict[str, str]:
 async def specs_of(
     entries: Iterable[Any], skip: Callable[[str], None], paths: Paths = DEFAULT_PATHS
 ) -> list[BackendSpec]:
-    """The backends of all entries; a bad one goes to `skip`, by its number from 1. Gives way to the event loop."""
-    specs, number = [], 0
+    """The backends of all entries; a bad one goes to `skip`, by its number from 1.
+
+    Where all are bad, this is another list than one of backends: ValueError. Gives way to the event loop.
+    """
+    specs, number, problem = [], 0, ""
     async for entry in sliced(entries):
         number += 1
         try:
             specs.append(spec_of(entry, paths))
         except ValueError as error:
             skip(f"entry {number}: {error}")
+            problem = problem or f"none of its entries is a backend, entry {number}: {error}"
+    if problem and not specs:
+        raise ValueError(problem)
     return specs
 
 

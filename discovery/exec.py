@@ -53,10 +53,11 @@ class Exec(Discovery):
             raise DiscoveryError(f"{self.source} {_ending(status)}{_quoted(errors)}")
         self._tell(errors)
         try:
-            text = run.output.decode("utf-8-sig")
+            return await parse_lines(run.output.decode("utf-8-sig"), self.skipped.add)
         except UnicodeDecodeError as error:
             raise DiscoveryError(f"{self.source} printed no UTF-8 text (at byte {error.start})") from error
-        return await parse_lines(text, self.skipped.add)
+        except ValueError as error:
+            raise DiscoveryError(f"{self.source} printed no list of backends: {error}") from error
 
     async def _start(self) -> tuple[asyncio.SubprocessTransport, "_Run"]:
         try:

@@ -54,9 +54,10 @@ async def parse_lines(
 ) -> list[BackendSpec]:
     """The backends of a text, a line each; blank lines and comments (from `#` on) are passed over.
 
-    A bad line goes to `skip` as a text that names it, and does not spoil the others. Gives way to the event loop.
+    A bad line goes to `skip` as a text that names it, and does not spoil the others. Where all are bad, this is no list
+    of backends but, say, a page with an error: ValueError. Gives way to the event loop.
     """
-    specs = []
+    specs, problem = [], ""
     async for number, line in sliced(content_lines(text)):
         try:
             if len(line) > MAX_LINE:
@@ -64,6 +65,9 @@ async def parse_lines(
             specs.append(parse(line))
         except ValueError as error:
             skip(f"line {number}: {error}")
+            problem = problem or f"none of its lines is a backend, line {number}: {error}"
+    if problem and not specs:
+        raise ValueError(problem)
     return specs
 
 

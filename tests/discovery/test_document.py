@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.backend import BackendSpec
-from discovery.document import Paths, follow, parse_path, spec_of
+from discovery.document import Paths, follow, parse_path, spec_of, specs_of
 from discovery.json_items import MAX_ITEM, json_items
 from discovery.slices import PAUSE
 
@@ -69,6 +69,12 @@ def test_says_what_is_wrong_with_an_entry(entry: Any, problem: str) -> None:
     with pytest.raises(ValueError) as raised:  # noqa: PT011  # the text is what is tested
         spec_of(entry)
     assert problem in str(raised.value)
+
+
+async def test_where_no_entry_is_a_backend_the_list_is_another_one() -> None:
+    with pytest.raises(ValueError, match="none of its entries is a backend, entry 1: no host"):
+        await specs_of([{"name": "x"}, {"name": "y"}], lambda _: None)
+    assert await specs_of([], pytest.fail) == []
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,11 @@ async def test_binary_output_is_a_failure() -> None:
         await shell("printf 'a:1\\200'").fetch()
 
 
+async def test_output_of_another_kind_is_a_failure() -> None:
+    with pytest.raises(DiscoveryError, match="echo printed no list of backends: none of its lines is a backend"):
+        await make("echo", "usage: backends [--zone ZONE]").fetch()
+
+
 async def test_nothing_of_ours_leaks_into_the_program() -> None:
     """Standard input is empty, and no other file of the balancer is open in it."""
     code = "import os, sys; print('a:1' + sys.stdin.read()); sys.exit(len(os.listdir('/proc/self/fd')) - 4)"

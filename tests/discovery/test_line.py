@@ -64,6 +64,14 @@ async def test_a_bad_line_is_named_and_does_not_spoil_the_others() -> None:
     assert skipped == ["line 4: 'b' has no port: write host:port, for example localhost:8000"]
 
 
+async def test_where_no_line_is_a_backend_the_text_is_another_one() -> None:
+    """Such as a page that says 200 and means an error: not a reason to empty the pool."""
+    page = "<html>\n<title>Maintenance</title>\n</html>\n"
+    with pytest.raises(ValueError, match="none of its lines is a backend, line 1: '<html>' has no port"):
+        await parse_lines(page, lambda _: None)
+    assert await parse_lines("# none today\n\n", pytest.fail) == []
+
+
 def test_a_hash_inside_of_a_word_is_no_comment() -> None:
     assert list(content_lines("unix:/run/a#1.sock\t# a comment")) == [(1, "unix:/run/a#1.sock")]
 

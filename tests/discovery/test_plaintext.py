@@ -66,7 +66,7 @@ async def test_the_default_pattern_of_the_manual_may_be_written_out() -> None:
 
 async def test_a_catastrophic_pattern_takes_no_time() -> None:
     discovery = make(plaintext_regex_pattern=r"^(?P<host>(a+)+):(?P<port>\d+)$")
-    assert await discovery.parse("a" * 50_000) == []
+    assert await discovery.parse("a" * 50_000 + "\na:1") == [BackendSpec("a", 1)]
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,16 @@ class WebSource:
         self._render = render
 
     async def publish(self, backends: Sequence[Identity]) -> None:
+        await self.write(self._render(backends).encode())
+
+    async def write(self, content: bytes) -> None:
         # By rename: nginx must not send half of it.
-        self.nginx.write("new", self._render(backends).encode())
+        self.nginx.write("new", content)
         (self.nginx.root / "new").rename(self.nginx.root / "backends")
+
+    async def write_gigabyte(self) -> None:
+        await self.write(b"")
+        os.truncate(self.nginx.root / "backends", 1 << 30)
 
     async def fail(self) -> None:
         await asyncio.to_thread(self.nginx.kill)
@@ -52,6 +59,7 @@ def json_source(nginx: Nginx) -> WebSource:
 def plaintext_source(nginx: Nginx) -> WebSource:
     return WebSource(
         nginx,
-        f'kind = "plaintext"\nplaintext_endpoint = "unix:{nginx.socket}:/backends"\ninterval = "200ms"',
+        f'kind = "plaintext"\nplaintext_endpoint = "unix:{nginx.socket}:/backends"\ninterval = "200ms"\n'
+        'timeout = "500ms"',
         lambda backends: "".join(f"{backend.address} weight=2\r\n" for backend in backends),
     )

@@ -1,10 +1,11 @@
 """What every kind has to stand with traffic flowing, whatever its source is."""
 
 import contextlib
+import json
 from collections.abc import Sequence
 from typing import Protocol
 
-from tests.integration.discovery.traffic import Identity, Traffic
+from tests.integration.discovery.traffic import Identity, Traffic, peak_memory
 
 
 class Source(Protocol):
@@ -21,6 +22,24 @@ class Source(Protocol):
 
     async def recover(self) -> None:
         """It is back, with what was published last."""
+
+
+class Writable(Source, Protocol):
+    """A source that gives whatever the test wants it to."""
+
+    async def write(self, content: bytes) -> None:
+        """From now on this is the answer."""
+
+    async def write_gigabyte(self) -> None:
+        """From now on the answer is a gigabyte of zeros."""
+
+
+MALFORMED = {
+    "binary": bytes(range(256)) * 4096,
+    "a page with an error": b"<html>\n<title>502 Bad Gateway</title>\n</html>\n",
+    "nested": b"[" * 1_000_000,
+    "one large entry": json.dumps([["127.0.0.1"] * 500_000]).encode(),
+}
 
 
 async def grows_and_shrinks(source: Source) -> None:
@@ -82,3 +101,26 @@ async def is_dead_at_the_start(source: Source) -> None:
             await traffic.logged("no backends were ever found, none until it answers")
             await source.recover()
             await traffic.served_by("a")
+
+
+async def goes_mad(source: Writable) -> None:
+    """Whatever the source says, traffic goes on with the last backends; when it is sane again, what it says counts."""
+    async with Identity("a") as a:
+        await source.publish([a])
+        async with Traffic(source.discovery) as traffic:
+            await traffic.served_by("a")
+            async with traffic.without_failure() as window:
+                for times, (name, content) in enumerate(MALFORMED.items(), 1):
+                    await source.write(content)
+                    await traffic.logged("discovery failed", times)
+                    await source.publish([a])
+                    await traffic.logged("answers again: 1 backends", times)
+                    print(f"{name}: {traffic.log.rpartition('discovery failed: ')[2].splitlines()[0]}")
+                before = peak_memory(traffic.balancer.pid)
+                await source.write_gigabyte()
+                await traffic.logged("than 8 MiB")
+                growth = peak_memory(traffic.balancer.pid) - before
+                await source.publish([a])
+                await traffic.logged("answers again: 1 backends", len(MALFORMED) + 1)
+            print(f"a gigabyte: peak memory +{growth} kB; {len(window.order)} connections, none failed")
+            assert growth < 32_000

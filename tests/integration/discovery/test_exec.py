@@ -25,15 +25,25 @@ class Script:
         new.rename(self._script)
 
     async def publish(self, backends: Sequence[Identity]) -> None:
+        self._write(f"cat '{self._list}'")
+        await self.write("".join(f"{backend.address}\n" for backend in backends).encode())
+
+    async def write(self, content: bytes) -> None:
         new = self._list.with_suffix(".new")
-        new.write_text("".join(f"{backend.address}\n" for backend in backends))
+        new.write_bytes(content)
         new.rename(self._list)
+
+    async def write_gigabyte(self) -> None:
+        self._write("head -c 1073741824 /dev/zero")
 
     async def fail(self) -> None:
         self._write("echo cannot reach the registry >&2; exit 1")
 
     async def recover(self) -> None:
         self._write(f"cat '{self._list}'")
+
+    def forbid(self) -> None:
+        self._script.chmod(0o644)
 
     def hang(self) -> None:
         self._write("sleep 600 & wait")
@@ -69,5 +79,21 @@ async def test_a_script_that_hangs_is_killed_with_its_children_while_traffic_goe
             async with traffic.without_failure():
                 script.hang()
                 await traffic.logged("/script within 1s; the last 1 backends are kept")
+                await script.recover()
+                await traffic.logged("answers again: 1 backends")
+
+
+async def test_malformed_and_hostile_output_does_not_touch_the_traffic(script: Script) -> None:
+    await scenarios.goes_mad(script)
+
+
+async def test_a_script_that_may_not_be_run_is_a_failure(script: Script) -> None:
+    async with Identity("a") as a:
+        await script.publish([a])
+        async with Traffic(script.discovery) as traffic:
+            await traffic.served_by("a")
+            async with traffic.without_failure():
+                script.forbid()
+                await traffic.logged("/script: Permission denied; the last 1 backends are kept")
                 await script.recover()
                 await traffic.logged("answers again: 1 backends")

@@ -1,5 +1,6 @@
 """file with traffic: changes are seen by inotify alone, no interval is set."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,8 +20,18 @@ class YamlFile:
         self.discovery = f'kind = "file"\nfile_path = "{self._file}"'
 
     async def publish(self, backends: Sequence[Identity]) -> None:
+        lines = [f"- {{host: {backend.host}, port: {backend.port}}}\n" for backend in backends]
+        await self.write(("".join(lines) or "[]").encode())
+
+    async def write(self, content: bytes) -> None:
         new = self._file.with_suffix(".new")
-        new.write_text("".join(f"- {{host: {backend.host}, port: {backend.port}}}\n" for backend in backends) or "[]")
+        new.write_bytes(content)
+        new.rename(self._place)
+
+    async def write_gigabyte(self) -> None:
+        new = self._file.with_suffix(".new")
+        new.write_bytes(b"")
+        os.truncate(new, 1 << 30)
         new.rename(self._place)
 
     async def fail(self) -> None:
@@ -51,3 +62,7 @@ async def test_the_file_goes_away_and_comes_back_under_setempty(file: YamlFile) 
 
 async def test_the_file_comes_after_the_balancer(file: YamlFile) -> None:
     await scenarios.is_dead_at_the_start(file)
+
+
+async def test_malformed_and_hostile_content_does_not_touch_the_traffic(file: YamlFile) -> None:
+    await scenarios.goes_mad(file)

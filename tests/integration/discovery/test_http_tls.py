@@ -1,4 +1,4 @@
-"""json over https: what is trusted, who we are, and that the config counts more than the environment."""
+"""json and plaintext over https: what is trusted, who we are, and that the config counts more than the environment."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from balancer.backend import BackendSpec
 from discovery.contract import DiscoveryError
 from discovery.json import Json, JsonOptions
+from discovery.plaintext import Plaintext, PlaintextOptions
 from tests.integration.conftest import Serve
 from tests.services.apt import Unavailable
 from tests.services.certificates import Authority, Certificate
@@ -70,14 +71,25 @@ def authority(tmp_path: Path) -> Authority:
 def server(serve: Serve, authority: Authority) -> SecureNginx:
     server = serve(SecureNginx(authority, authority.issue("registry.test")))
     server.write("backends", b'[{"host": "a", "port": 80}]')
+    server.write("backends.txt", b"a:80")
     return server
 
 
 async def fetch(server: SecureNginx, path: str = "backends", host: str = "127.0.0.1", **options: Any) -> str:
-    """ "ok", or why not."""
+    """ "ok" by json and by plaintext, or why not: both say the same."""
     endpoint = f"https://{host}:{server.secure_port}/{path}"
-    everything = {"json_auth_username": "balancer", "json_auth_password": "s3cret", **options}
-    discovery = Json(JsonOptions.model_validate({"kind": "json", "json_endpoint": endpoint, **everything}))
+
+    def keys(kind: str, endpoint: str) -> dict[str, Any]:
+        given = {"endpoint": endpoint, "auth_username": "balancer", "auth_password": "s3cret", **options}
+        return {"kind": kind, **{f"{kind}_{key}": value for key, value in given.items()}}
+
+    said = await _fetch(Json(JsonOptions.model_validate(keys("json", endpoint))))
+    also = await _fetch(Plaintext(PlaintextOptions.model_validate(keys("plaintext", f"{endpoint}.txt"))))
+    assert also.replace(".txt", "") == said
+    return said
+
+
+async def _fetch(discovery: Json | Plaintext) -> str:
     try:
         assert await discovery.fetch() == [BackendSpec("a", 80)]
     except DiscoveryError as error:
@@ -88,9 +100,9 @@ async def fetch(server: SecureNginx, path: str = "backends", host: str = "127.0.
 
 
 async def test_only_what_the_given_authority_signed_is_trusted(server: SecureNginx, authority: Authority) -> None:
-    assert await fetch(server, json_tls_cacert_path=str(authority.ca)) == "ok"
+    assert await fetch(server, tls_cacert_path=str(authority.ca)) == "ok"
     assert "its certificate is refused" in await fetch(server)
-    assert await fetch(server, json_tls_ignore_verify=True) == "ok"
+    assert await fetch(server, tls_ignore_verify=True) == "ok"
 
 
 async def test_the_authority_of_the_config_counts_more_than_the_environment(
@@ -100,26 +112,26 @@ async def test_the_authority_of_the_config_counts_more_than_the_environment(
     other = Authority(tmp_path / "other")
     for name in "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE":
         monkeypatch.setenv(name, str(other.ca))
-    assert await fetch(server, json_tls_cacert_path=str(authority.ca)) == "ok"
+    assert await fetch(server, tls_cacert_path=str(authority.ca)) == "ok"
     for name in "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE":
         monkeypatch.setenv(name, str(authority.ca))
-    assert "its certificate is refused" in await fetch(server, json_tls_cacert_path=str(other.ca))
+    assert "its certificate is refused" in await fetch(server, tls_cacert_path=str(other.ca))
 
 
 async def test_a_certificate_for_another_host_is_refused(server: SecureNginx, authority: Authority) -> None:
-    assert "ostname mismatch" in await fetch(server, host="localhost", json_tls_cacert_path=str(authority.ca))
+    assert "ostname mismatch" in await fetch(server, host="localhost", tls_cacert_path=str(authority.ca))
 
 
 async def test_we_show_our_certificate_where_asked(server: SecureNginx, authority: Authority) -> None:
-    trusting = {"json_tls_cacert_path": str(authority.ca)}
+    trusting = {"tls_cacert_path": str(authority.ca)}
     assert (await fetch(server, "mutual/backends", **trusting)).endswith("answered 403 Forbidden")
     ours = authority.issue("balancer")
-    files = {"json_tls_cert_path": str(ours.certificate), "json_tls_key_path": str(ours.key)}
+    files = {"tls_cert_path": str(ours.certificate), "tls_key_path": str(ours.key)}
     assert await fetch(server, "mutual/backends", **trusting, **files) == "ok"
 
 
 async def test_a_wrong_password_is_a_failure_that_does_not_show_it(server: SecureNginx, authority: Authority) -> None:
-    reason = await fetch(server, json_tls_cacert_path=str(authority.ca), json_auth_password="wr0ng")
+    reason = await fetch(server, tls_cacert_path=str(authority.ca), auth_password="wr0ng")
     assert reason.endswith("/backends answered 401 Unauthorized")
     assert "wr0ng" not in reason
 

@@ -46,6 +46,12 @@ def http_body(path: str = "/name") -> Ask:
     return ask
 
 
+def peak_memory(pid: int) -> int:
+    """The most memory that a process ever had, in kB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
 class Identity:
     """A TCP backend that sends its name and a newline on connect, and then echoes what it gets."""
 
@@ -244,9 +250,9 @@ class Traffic:
                 lambda: len(window.order) >= 20 and set(window.order[-20:]) == {""}, "not refused", window
             )
 
-    async def logged(self, text: str) -> None:
-        """Waits until the balancer's log contains the text."""
-        await self._until(lambda: text in self.log, f"{text!r} was not logged", self.total)
+    async def logged(self, text: str, times: int = 1) -> None:
+        """Waits until the balancer's log contains the text so many times."""
+        await self._until(lambda: self.log.count(text) >= times, f"{text!r} was not logged {times} times", self.total)
 
     async def hold(self, name: str) -> Held:
         """A connection to the Identity backend of that name, kept open."""
