@@ -56,3 +56,13 @@ def test_an_interrupted_run_stops_what_it_started(number: signal.Signals) -> Non
     assert "interrupted" in complaint
     assert len(started) >= 3
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_run_of_the_health_checks_prints_what_it_measured(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.healthchecks", "--checks", "none,ping", "--backends", "40"]
+    short = ["--interval", "0.1", "--seconds", "0.3", "--rounds", "2", "--json", str(tmp_path / "run.json")]
+    printed = subprocess.run([*command, *short], capture_output=True, text=True, check=True).stdout
+    assert "40 backends, a check of each every 0.1 s" in printed
+    samples = json.loads((tmp_path / "run.json").read_text())["samples"]
+    assert {name: len(rounds) for name, rounds in samples.items()} == {"none": 2, "ping": 2}
+    assert all(sample["connects"] > 200 and sample["p50"] > 0 for sample in samples["ping"])
