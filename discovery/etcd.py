@@ -13,14 +13,15 @@ from pydantic import AfterValidator, StrictStr, model_validator
 from balancer.backend import BackendSpec
 from discovery.contract import MAX_ANSWER, Answer, Discovery, DiscoveryError, Options
 from discovery.document import spec_of
-from discovery.etcd_gateway import LARGEST_DECODED, Gateway, Message, TooLargeError
+from discovery.etcd_gateway import Gateway, Message, TooLargeError
 from discovery.fields import Array, FileName, Flag, Required, Secret, Text
 from discovery.line import parse_line
 from discovery.slices import sliced
 from discovery.tls import client_context
 
 PAGE = 500
-"""Keys asked for at a time, so that decoding an answer does not hold the event loop; fewer where they are large."""
+"""Keys asked for at a time, so that decoding an answer does not hold the event loop. Fewer where their values are
+large, and in the end a key without its value."""
 MAX_VALUE = 65536
 """Bytes of a value; a longer one is no backend."""
 
@@ -103,17 +104,15 @@ class Etcd(Discovery):
     async def fetch(self) -> Answer:
         """The backends at one revision of the store, read page by page."""
         specs: list[BackendSpec] = []
-        first, revision, size, limit = self._first, 0, 0, PAGE
+        first, revision, size, limit, keys_only = self._first, 0, 0, PAGE, False
         while True:
-            request = {**self._range(first), "limit": limit, "revision": revision}
+            request = {**self._range(first), "limit": limit, "revision": revision, "keys_only": keys_only}
             try:
-                # A single key's value is text, which is quick to decode.
-                most = LARGEST_DECODED if limit > 1 else MAX_ANSWER
-                page, page_size = await self._gateway.call("/v3/kv/range", request, most)
+                page, page_size = await self._gateway.call("/v3/kv/range", request)
             except TooLargeError:
-                if limit == 1:
+                if keys_only:
                     raise
-                limit = max(1, limit // 8)
+                limit, keys_only = max(1, limit // 8), limit == 1
                 continue
             size += page_size
             if size > MAX_ANSWER:
@@ -124,10 +123,13 @@ class Etcd(Discovery):
             except (TypeError, ValueError, LookupError, AttributeError) as error:
                 raise DiscoveryError(f"malformed answer of etcd: {type(error).__name__}: {error}") from error
             async for key, value in sliced(pairs):
-                self._add(specs, key, value)
+                if keys_only:
+                    self.skipped.add(f"key {key.decode(errors='replace')}: the value has more than {MAX_VALUE} bytes")
+                else:
+                    self._add(specs, key, value)
             if not page.get("more") or not pairs:
                 break
-            first = pairs[-1][0] + b"\0"
+            first, keys_only = pairs[-1][0] + b"\0", False
         self._revision = revision
         self._fetched.set()
         return specs

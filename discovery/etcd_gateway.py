@@ -41,7 +41,7 @@ class RefusedError(DiscoveryError):
 
 
 class TooLargeError(DiscoveryError):
-    """An answer is larger than the caller wants to have it."""
+    """An answer is larger than LARGEST_DECODED."""
 
 
 class Gateway:
@@ -70,16 +70,16 @@ class Gateway:
         self._token = ""
         self._session: aiohttp.ClientSession | None = None
 
-    async def call(self, path: str, body: Message, most: int = LARGEST_DECODED) -> tuple[Message, int]:
+    async def call(self, path: str, body: Message) -> tuple[Message, int]:
         """The answer to a POST, and its size in bytes.
 
-        Raises DiscoveryError when every endpoint failed, TooLargeError for more than `most` bytes.
+        Raises DiscoveryError when every endpoint failed, TooLargeError for more than LARGEST_DECODED bytes.
         """
         failures = []
         for _ in range(len(self._endpoints)):
             try:
                 async with asyncio.timeout(self._patience):
-                    return await self._call_first(path, body, most)
+                    return await self._call_first(path, body)
             except TooLargeError:
                 raise
             except DiscoveryError as error:
@@ -119,28 +119,28 @@ class Gateway:
             session, self._session = self._session, None
             await session.close()
 
-    async def _call_first(self, path: str, body: Message, most: int) -> tuple[Message, int]:
+    async def _call_first(self, path: str, body: Message) -> tuple[Message, int]:
         """With a token, where one is needed; with a new one, if the one at hand has expired."""
         if self._credentials and not self._token:
             await self._authenticate()
         try:
-            return await self._exchange(path, body, most)
+            return await self._exchange(path, body)
         except RefusedError as error:
             if not (self._credentials and error.stale_token):
                 raise
         await self._authenticate()
-        return await self._exchange(path, body, most)
+        return await self._exchange(path, body)
 
     async def _authenticate(self) -> None:
         self._token = ""
-        answer, _ = await self._exchange("/v3/auth/authenticate", self._credentials or {}, LARGEST_DECODED)
+        answer, _ = await self._exchange("/v3/auth/authenticate", self._credentials or {})
         self._token = str(answer.get("token", ""))
 
-    async def _exchange(self, path: str, body: Message, most: int) -> tuple[Message, int]:
+    async def _exchange(self, path: str, body: Message) -> tuple[Message, int]:
         endpoint = self._endpoints[0]
         try:
             async with await self._post(endpoint, path, body) as response:
-                lines = _Lines(endpoint, most)
+                lines = _Lines(endpoint, LARGEST_DECODED)
                 async for chunk in response.content.iter_any():
                     for line in lines.feed(chunk):
                         raise DiscoveryError(f"{endpoint} gave more than one answer: {line[:60]!r}")

@@ -10,10 +10,11 @@ from typing import Protocol, TypeVar
 
 import pytest
 
+from tests.integration.reloads import Echo
 from tests.services.apt import Unavailable
 from tests.services.consul import Consul, ConsulCluster
 from tests.services.docker import Docker
-from tests.services.etcd import Etcd
+from tests.services.etcd import Etcd, EtcdCluster
 from tests.services.iperf3 import Iperf3
 from tests.services.lxd import Lxd
 from tests.services.nginx import Nginx
@@ -58,6 +59,13 @@ def _start(stack: ExitStack, server: AnyServer) -> AnyServer:
 
 
 @pytest.fixture
+def echo() -> Iterator[Echo]:
+    backend = Echo()
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
 def nginx(serve: Serve) -> Nginx:
     return serve(Nginx())
 
@@ -95,6 +103,11 @@ def nsd(serve: Serve) -> Nsd:
 @pytest.fixture
 def etcd(serve: Serve) -> Etcd:
     return serve(Etcd())
+
+
+@pytest.fixture
+def etcd_cluster(serve: Serve) -> EtcdCluster:
+    return serve(EtcdCluster())
 
 
 @pytest.fixture

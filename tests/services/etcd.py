@@ -1,15 +1,16 @@
-"""etcd 3.4: keys changed through the v3 JSON gateway."""
+"""etcd 3.4: keys changed through the v3 JSON gateway; a member alone, or a cluster that can lose its leader."""
 
 import base64
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from tests.services import apt
 from tests.services.certificates import Certified
-from tests.services.jsonapi import JsonApi
+from tests.services.jsonapi import ApiError, JsonApi
 from tests.services.ports import free_port
-from tests.services.process import LOOPBACK, Server
+from tests.services.process import LOOPBACK, Server, Startable, StartError, tcp_answers
 
 
 class Etcd(Certified, Server):
@@ -27,7 +28,8 @@ class Etcd(Certified, Server):
         self.port = free_port()
         self.password = password
         self.tls = tls
-        self._peer_port = free_port()
+        self._member = "tests"
+        self._peers: Mapping[str, int] = {self._member: free_port()}
         self._has_users = False
 
     @property
@@ -37,15 +39,16 @@ class Etcd(Certified, Server):
 
     def command(self) -> Sequence[str | Path]:
         binary = apt.command("etcd", "etcd-server")
-        peer = f"http://{LOOPBACK}:{self._peer_port}"
+        peers = {member: f"http://{LOOPBACK}:{port}" for member, port in self._peers.items()}
+        peer = peers[self._member]
         options: dict[str, str | Path] = {
-            "name": "tests",
+            "name": self._member,
             "data-dir": self.folder / "data",
             "listen-client-urls": self.url,
             "advertise-client-urls": self.url,
             "listen-peer-urls": peer,
             "initial-advertise-peer-urls": peer,
-            "initial-cluster": f"tests={peer}",
+            "initial-cluster": ",".join(f"{member}={url}" for member, url in peers.items()),
             "logger": "zap",
         }
         if self.tls:
@@ -108,6 +111,75 @@ class Etcd(Certified, Server):
         api.post("/v3/auth/user/grant", {"user": "root", "role": "root"})
         api.post("/v3/auth/enable", {})
         self._has_users = True
+
+
+class _Member(Etcd):
+    """One of several: it is there before it answers, which takes more than half of them."""
+
+    def __init__(self, member: str, peers: Mapping[str, int]) -> None:
+        super().__init__()
+        self._member = member
+        self._peers = peers
+
+    def command(self) -> Sequence[str | Path]:
+        return [*super().command(), "--heartbeat-interval=50", "--election-timeout=500"]
+
+    def answers(self) -> bool:
+        return tcp_answers(self._peers[self._member])
+
+    def leads(self) -> bool | None:
+        """Whether it is the leader; None when it knows of none."""
+        try:
+            status = self.api.post("/v3/maintenance/status", {})
+        except (ApiError, OSError):
+            return None
+        leader = status.get("leader", "0")
+        return None if leader == "0" else leader == status["header"]["member_id"]
+
+
+class EtcdCluster(Startable):
+    """Three members, one of them the leader; they keep their keys over a restart."""
+
+    name: ClassVar[str] = "etcd cluster"
+    patience = 60.0
+    """Seconds until it must have a leader."""
+
+    def __init__(self) -> None:
+        peers = {f"m{number}": free_port() for number in (1, 2, 3)}
+        self.members = [_Member(member, peers) for member in peers]
+
+    @property
+    def urls(self) -> list[str]:
+        """Of each member."""
+        return [member.url for member in self.members]
+
+    def start(self) -> Self:
+        for member in self.members:
+            member.start()
+        self.wait_for_leader()
+        return self
+
+    def wait_for_leader(self) -> Etcd:
+        """The leader, as soon as all running members know of one."""
+        deadline = time.monotonic() + self.patience
+        while time.monotonic() < deadline:
+            running = [member for member in self.members if member.process]
+            leads = [member.leads() for member in running]
+            if True in leads and None not in leads:
+                return running[leads.index(True)]
+            time.sleep(0.05)
+        raise StartError(f"no leader in {self.patience:g} s; a member's log:\n{self.members[0].log_tail()}")
+
+    def kill_leader(self) -> Etcd:
+        """SIGKILL to the leader; returns it, to be started again."""
+        leader = self.wait_for_leader()
+        leader.kill()
+        return leader
+
+    def close(self) -> None:
+        for member in self.members:
+            member.kill()
+            member.close()
 
 
 def _encode(text: str) -> str:

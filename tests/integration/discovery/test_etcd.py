@@ -14,6 +14,8 @@ import pytest
 
 from discovery.contract import DiscoveryError
 from discovery.etcd import Etcd, EtcdOptions
+from tests.discovery.test_etcd import answering, page
+from tests.discovery.web import Answer, endless, serving
 from tests.integration.conftest import Serve
 from tests.integration.discovery.traffic import Identity, Traffic
 from tests.services import etcd as service
@@ -104,20 +106,30 @@ async def test_a_killed_server_empties_the_pool_where_the_policy_says_so(
         await traffic.served_by("a")
 
 
-async def test_the_next_endpoint_serves_when_one_dies(serve: Serve, backends: dict[str, Identity]) -> None:
-    """Two stores with the same keys stand for two members; a third endpoint was never there."""
-    first, second = serve(service.Etcd()), serve(service.Etcd())
-    a, b, _ = backends.values()
-    for member in (first, second):
-        await put(member, a)
+async def test_a_cluster_that_loses_its_leader_is_asked_on(
+    etcd_cluster: service.EtcdCluster, backends: dict[str, Identity]
+) -> None:
+    """The leader is asked first, and watched; after it two members go on, and one alone answers nothing."""
+    leader = await asyncio.to_thread(etcd_cluster.wait_for_leader)
+    others = [member for member in etcd_cluster.members if member is not leader]
+    a, b, c = backends.values()
+    await put(leader, a)
     nobody = f"http://127.0.0.1:{free_port()}"
-    async with Traffic(options(nobody, first.url, second.url)) as traffic:
+    endpoints = [nobody, leader.url, *(member.url for member in others)]
+    async with Traffic(options(*endpoints, interval="500ms", timeout="2s")) as traffic:
         await traffic.served_by("a")
         async with traffic.without_failure():
-            await asyncio.to_thread(first.kill)
-            await traffic.logged("push channel broke")
-            await put(second, b)
+            await asyncio.to_thread(etcd_cluster.kill_leader)
+            await asyncio.to_thread(etcd_cluster.wait_for_leader)
+            await put(others[0], b)
             await traffic.served_by("a", "b")
+            assert "the last" not in traffic.log, "a failed fetch: some member always answered"
+            await asyncio.to_thread(others[1].kill)
+            await traffic.logged("the last 2 backends are kept")
+            await asyncio.to_thread(leader.start)
+            await asyncio.to_thread(etcd_cluster.wait_for_leader)
+            await put(leader, c)
+            await traffic.served_by("a", "b", "c")
 
 
 async def test_a_server_slower_than_the_timeout_is_a_failure(etcd: service.Etcd, backends: dict[str, Identity]) -> None:
@@ -294,3 +306,32 @@ async def test_ten_thousand_keys(etcd: service.Etcd) -> None:
 
 def encode(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("hostile", "reason"),
+    [
+        (answering("[" * 2**22), "answered more than 0.5 MiB"),
+        (answering('{"a":' * 2**15), "no JSON object"),
+        (answering("\x00\xff\xfe\x1b" * 1000), "no JSON object"),
+        (answering("out of order", status=503), "answered 503"),
+        (endless, "answered more than 0.5 MiB"),
+    ],
+    ids=["deeply nested", "nested", "binary", "an error", "a gigabyte"],
+)
+async def test_an_answer_that_is_none_costs_nothing_else(
+    backends: dict[str, Identity], hostile: Answer, reason: str
+) -> None:
+    """A server in etcd's place answers as etcd does, then something else, then as etcd does."""
+    good = answering(page({f"{PREFIX}a": backends["a"].address}))
+    async with serving() as server:
+        server.answer = good
+        async with Traffic(options(server.url.rstrip("/"), interval="100ms")) as traffic:
+            await traffic.served_by("a")
+            async with traffic.without_failure():
+                server.answer = hostile
+                await traffic.logged("etcd discovery failed: ")
+                await traffic.logged(reason)
+                await traffic.served_by("a")
+                server.answer = good
+                await traffic.logged("answers again: 1 backends")

@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from tests.integration.conftest import Serve
-from tests.services.etcd import Etcd
+from tests.services.etcd import Etcd, EtcdCluster
 from tests.services.jsonapi import ApiError, JsonApi
 from tests.services.process import LOOPBACK
 
@@ -53,3 +53,16 @@ def test_tls_needs_a_client_certificate(serve: Serve) -> None:
     stranger = JsonApi(LOOPBACK, etcd.port, etcd.authority.context())
     with pytest.raises((ssl.SSLError, ConnectionError)):
         stranger.get("/health")
+
+
+def test_a_cluster_elects_another_leader(etcd_cluster: EtcdCluster) -> None:
+    first, second, _ = etcd_cluster.members
+    first.put("/web/1", "a")
+    assert second.get("/web/") == {"/web/1": "a"}
+    gone = etcd_cluster.kill_leader()
+    leader = etcd_cluster.wait_for_leader()
+    assert leader is not gone
+    leader.put("/web/2", "b")
+    gone.start()
+    etcd_cluster.wait_for_leader()
+    assert gone.get("/web/") == {"/web/1": "a", "/web/2": "b"}
