@@ -57,6 +57,8 @@ class Reactor:
         self.loop = loop
         self.handlers: dict[int, Callable[[int], None]] = {}
         self.ready: deque[Callable[[], None]] = deque()
+        self.batches = 0
+        """Taken from epoll so far."""
         self.pipes = PipePool()
         self.wheel = Wheel(loop)
         self._epoll = select.epoll()
@@ -107,6 +109,7 @@ class Reactor:
         find, poll, ready = self.handlers.get, self._poll, self.ready
         while True:
             batch = poll(0 if ready else patience, BATCH)
+            self.batches += 1
             for fd, events in batch:
                 handler = find(fd)
                 if handler is not None:

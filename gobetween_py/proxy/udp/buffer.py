@@ -7,5 +7,7 @@ BUFFER = bytearray(65_536)
 
 VIEW = memoryview(BUFFER)
 
+ONE = range(1)
+
 BURST = range(64)
 """Datagrams of one socket passed on at an event at most, so that no client keeps the others waiting."""

@@ -7,13 +7,11 @@ destination of each datagram (IP_PKTINFO, ip(7); RFC 3542, section 6), and puts 
 
 from __future__ import annotations
 
-import fcntl
 import socket
-import termios
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gobetween_py.proxy.udp.buffer import BUFFER, BURST, VIEW
+from gobetween_py.proxy.udp.buffer import BUFFER, BURST, ONE, VIEW
 
 if TYPE_CHECKING:
     from gobetween_py.proxy.udp.listener import UdpListener
@@ -26,8 +24,8 @@ kernel cuts it to net.core.rmem_max."""
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 IP_PKTINFO = 8  # linux/in.h
 
-NOTHING = bytes(4)
-"""The answer to FIONREAD, the length of the next datagram, when none is there, or one without a byte."""
+UNSAID = bytes(4)
+"""An interface or a destination that is left to the kernel."""
 
 ROOM = socket.CMSG_SPACE(20)
 """For a struct in6_pktinfo, or in_pktinfo, which has 12 bytes."""
@@ -47,6 +45,9 @@ class Receiver:
         self.listener = listener
         self._socket = sock
         self._fd = sock.fileno()
+        self._reactor = listener.reactor
+        self._batch = 0
+        """The reactor's batch in which it was ready last."""
         self._sessions: dict[Any, Session] = {}
         self._using = 0  # sessions that may still send answers
         self._open = True
@@ -56,18 +57,19 @@ class Receiver:
         """Send an answer to a client. Raises OSError."""
         sock.setblocking(False)
         _widen(sock)
-        listener.reactor.add_level(self._fd, self.ready)
+        self._reactor.add_level(self._fd, self.ready)
 
     def ready(self, _events: int) -> None:
         """Pass datagrams on.
 
-        After the first one the kernel is asked whether there are more, which is cheaper than a read that fails. The
-        second read and those after it go on until one does.
+        One at first. If the next batch of events has this socket again there are more, and it is read until a read
+        fails: that costs an exception, 0.9 µs, which a single client's datagrams are spared.
         """
         receive, find = self._receive, self._sessions.get
-        for number in BURST:
-            if number == 1 and fcntl.ioctl(self._fd, termios.FIONREAD, NOTHING) == NOTHING:
-                return
+        batch = self._reactor.batches
+        burst = BURST if batch == self._batch + 1 else ONE
+        self._batch = batch
+        for _ in burst:
             try:
                 size, client = receive(BUFFER)
             except BlockingIOError:
@@ -101,7 +103,7 @@ class Receiver:
 
     def hand_over(self) -> None:
         """Take nothing in any more. The socket stays open, and sessions may send answers for as long as it is."""
-        self.listener.reactor.remove(self._fd)
+        self._reactor.remove(self._fd)
         self._open, self._handed_over = False, True
 
     def close(self) -> None:
@@ -111,7 +113,7 @@ class Receiver:
 
     def _close_unused(self) -> None:
         if not (self._open or self._using or self._handed_over) and self._socket.fileno() >= 0:
-            self.listener.reactor.remove(self._fd)
+            self._reactor.remove(self._fd)
             self._socket.close()
 
 
@@ -134,7 +136,7 @@ class AnywhereReceiver(Receiver):
         # in6_pktinfo: address, interface. in_pktinfo: interface, our address, destination. Whichever interface a
         # client's datagrams come by, they are the same session's: it is left out, of the client's name too.
         size, ((_, _, info),), _, address = self._socket.recvmsg_into([buffer], ROOM)
-        return size, (address, info[:16] + NOTHING if self._six else NOTHING + info[4:8] + NOTHING)
+        return size, (address, info[:16] + UNSAID if self._six else UNSAID + info[4:8] + UNSAID)
 
     def _reply_from(self, data: memoryview, client: Any) -> None:
         address, where = client
