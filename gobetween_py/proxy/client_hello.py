@@ -10,7 +10,8 @@ backend that takes it for another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import struct
+from typing import NamedTuple
 
 MESSAGE = 16_384
 """Bytes of a ClientHello at most, without the headers of records and message."""
@@ -19,18 +20,19 @@ LARGEST = 1 << 15
 """Bytes of the stream in which it has to be whole: so there may be many small records."""
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
+_BEGINNING = bytes([_HANDSHAKE, 3])
 _RECORD_HEADER, _MESSAGE_HEADER = 5, 4
 _SERVER_NAME, _ALPN = 0, 16
 _HOST_NAME = 0
-_NAME_BYTES = frozenset(range(0x21, 0x7F))
+_two_numbers = struct.Struct(">HH").unpack_from
+_name_header = struct.Struct(">HBH").unpack_from
 
 
 class NoHelloError(ValueError):
     """The client speaks another protocol than TLS, or sent a malformed or too large ClientHello."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientHello:
+class ClientHello(NamedTuple):
     """What a client wants.
 
     Attributes:
@@ -62,6 +64,11 @@ class HelloReader:
             NoHelloError: whatever may follow, there is none.
         """
         at, message, end = self._at, self._message, len(data)
+        if not at and end > 9 and data[5] == _CLIENT_HELLO and data[:2] == _BEGINNING:
+            # Nearly every client's: one record, whole. What is wrong with it is found out below.
+            length, size = data[3] << 8 | data[4], data[6] << 16 | data[7] << 8 | data[8]
+            if length <= MESSAGE and 4 + size <= length <= end - 5:
+                return _parse(data, 9, 9 + size)
         self.begun = self.begun or end > 0
         while at < end:
             if data[at] != _HANDSHAKE or (at + 1 < end and data[at + 1] != 3):
@@ -83,54 +90,54 @@ class HelloReader:
                 if size > MESSAGE:
                     raise NoHelloError(f"a ClientHello of {size} bytes")
                 if len(message) >= _MESSAGE_HEADER + size:
-                    return _parse(message[_MESSAGE_HEADER : _MESSAGE_HEADER + size])
+                    return _parse(message, _MESSAGE_HEADER, _MESSAGE_HEADER + size)
         if end >= LARGEST:
             raise NoHelloError(f"no whole ClientHello in {LARGEST} bytes")
         self._at, self._message = at, message
         return None
 
 
-def _parse(body: bytes) -> ClientHello:
-    """The body of a ClientHello. An index beyond its end is a message that ends too early."""
+def _parse(data: bytes, at: int, end: int) -> ClientHello:
+    """The body of a ClientHello, which lies in data between two places."""
     try:
-        at = 34  # legacy_version, random
-        at += 1 + body[at]  # legacy_session_id
-        at += 2 + (body[at] << 8 | body[at + 1])  # cipher_suites
-        at += 1 + body[at]  # legacy_compression_methods
-        if at == len(body):  # TLS 1.2 and before may have no extensions
+        at += 34  # legacy_version, random
+        at += 1 + data[at]  # legacy_session_id
+        at += 2 + (data[at] << 8 | data[at + 1])  # cipher_suites
+        at += 1 + data[at]  # legacy_compression_methods
+        if at == end:  # TLS 1.2 and before may have no extensions
             return ClientHello()
-        end = at + 2 + (body[at] << 8 | body[at + 1])
-        at += 2
-        if end != len(body):
+        if at + 2 + (data[at] << 8 | data[at + 1]) != end:
             raise NoHelloError("extensions of another length than they say")
-        name = ""
-        protocols: tuple[str, ...] = ()
-        seen = set()
+        at += 2
+        name = protocols = None
         while at < end:
-            kind = body[at] << 8 | body[at + 1]
+            kind, size = _two_numbers(data, at)
             start = at + 4
-            at = start + (body[at + 2] << 8 | body[at + 3])
-            if at > end or kind in seen:
-                raise NoHelloError("an extension that is cut off, or there twice")
-            seen.add(kind)
+            at = start + size
+            if at > end:
+                raise NoHelloError("an extension that is cut off")
             if kind == _SERVER_NAME:
-                name = _server_name(body[start:at])
+                if name is not None:
+                    raise NoHelloError("two server names")
+                name = _server_name(data[start:at])
             elif kind == _ALPN:
-                protocols = _protocols(body[start:at])
-    except IndexError:
+                if protocols is not None:
+                    raise NoHelloError("two lists of protocols")
+                protocols = _protocols(data[start:at])
+    except (IndexError, struct.error):
         raise NoHelloError("a ClientHello that ends too early") from None
-    return ClientHello(name, protocols)
+    return ClientHello(name or "", protocols or ())
 
 
 def _server_name(data: bytes) -> str:
     """RFC 6066, 3: one host_name in a list. Other types of names were never defined."""
-    size = len(data) - 5
-    if size < 1 or data[:5] != bytes([(size + 3) >> 8, (size + 3) & 255, _HOST_NAME, size >> 8, size & 255]):
+    whole, kind, size = _name_header(data)
+    if kind != _HOST_NAME or whole != size + 3 or len(data) != size + 5 or not 0 < size <= 255:
         raise NoHelloError("a malformed server name")
-    name = data[5:]
-    if size > 255 or not _NAME_BYTES.issuperset(name):
+    name = str(data[5:], "latin-1")
+    if not name.isascii() or not name.isprintable() or " " in name:
         raise NoHelloError("a server name that is none")
-    return name.decode("ascii").removesuffix(".")
+    return name.removesuffix(".")
 
 
 def _protocols(data: bytes) -> tuple[str, ...]:

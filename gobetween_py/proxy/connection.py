@@ -66,6 +66,7 @@ class Connection:
 
     Attributes:
         acquire: picks the backend: `Pool.acquire`, or what picks among some of a pool's backends.
+        watch: has the client's socket watched: `Reactor.add`, unless it is already.
         begun, answered: `time.monotonic()` when it was accepted, and when its backend had answered (0.0 = none did).
     """
 
@@ -88,12 +89,14 @@ class Connection:
         "up",
         "upstream",
         "values",
+        "watch",
         "wheel",
     )
 
     def __init__(self, listener: Listener, fd: int, family: int, host: str, port: int) -> None:
         self.listener = listener
         self.acquire: Acquire = listener.acquire
+        self.watch: Callable[[int, Callable[[int], None]], None] = listener.watch
         self.values: array[int] = listener.values
         self.wheel: Wheel = listener.wheel
         self.host = host
@@ -201,7 +204,7 @@ class Connection:
         self.answered = monotonic()
         listener = self.listener
         listener.reactor.handlers[upstream.fileno()] = down.ready
-        listener.reactor.add(self.client_fd, up.ready)
+        self.watch(self.client_fd, up.ready)
         if listener.idle_ticks and self.slot is None:
             self._sit(now + listener.idle_ticks)
         if events & ARRIVED:  # a server that speaks first: no edge tells of it again

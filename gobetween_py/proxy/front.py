@@ -181,6 +181,7 @@ class Front(ABC, Generic[AnyEntrance]):
         self.wheel = reactor.wheel
         self.pool = pool
         self.acquire = pool.acquire
+        self.watch = reactor.add
         self.release = pool.release
         self.values = counters.values
         self.row = counters.allocate()
@@ -193,7 +194,8 @@ class Front(ABC, Generic[AnyEntrance]):
         self.on_refusal: tuple[OnRefusal, ...] = ()
         self._quiet_until: dict[str, float] = {}
         self.configure(settings or Settings())
-        self._entrances = {sock: self._open(sock)}
+        self._entrances: dict[socket.socket, AnyEntrance] = {}
+        self._entrances[sock] = self._open(sock)
 
     @abstractmethod
     def _open(self, sock: socket.socket) -> AnyEntrance:

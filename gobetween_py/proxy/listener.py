@@ -14,9 +14,14 @@ HANDSHAKE = 0.2
 
 
 class Listener(Front[Acceptor]):
-    """Accepts on bound, listening stream sockets."""
+    """Accepts on bound, listening stream sockets.
+
+    Attributes:
+        local: the address and port that all clients connect to; None where they may be several.
+    """
 
     def _open(self, sock: socket.socket) -> Acceptor:
+        self.local = None if self._entrances else _one_address(sock)
         return Acceptor(self, sock)
 
     def configure(self, settings: Settings) -> None:
@@ -47,3 +52,10 @@ class Listener(Front[Acceptor]):
         self.log_rarely("resources", f"{error.strerror}: not accepting for {PAUSE:g} s")
         for acceptor in self._entrances.values():
             acceptor.pause()
+
+
+def _one_address(sock: socket.socket) -> tuple[str, int] | None:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    host, port = sock.getsockname()[:2]
+    return None if host in ("0.0.0.0", "::") else (host, port)  # noqa: S104  # compared with, not bound to

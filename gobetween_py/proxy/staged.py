@@ -5,10 +5,11 @@
 In brackets: those that the listener's `Stages` ask for. A listener that asks for none makes plain Connections, which
 know nothing of all this.
 
-While a stage waits for the client, the client's socket is watched; it leaves epoll when the stage is over, as
-connecting and relaying expect it. What is read is only looked at (MSG_PEEK), except for the header that is taken off:
-edge-triggered epoll tells of new bytes only, and only new bytes can complete what was incomplete. Each stage has its
-deadline in the wheel, so a client that dawdles holds its own connection and nothing else.
+From the first stage that waits for the client on, the client's socket is watched. What is read is only looked at
+(MSG_PEEK), except for the header that is taken off: edge-triggered epoll tells of new bytes only, and only new bytes
+can complete what was incomplete. While the backend is dialled, events are kept, and given to the relay when it begins,
+since no edge tells of the bytes that wait. Each stage has its deadline in the wheel, so a client that dawdles holds its
+own connection and nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from gobetween_py.proxy.client_hello import ClientHello, HelloReader, NoHelloErr
 from gobetween_py.proxy.connection import FAILED, Connection
 from gobetween_py.proxy.proxy_protocol import Header, HeaderError
 from gobetween_py.proxy.reason import Reason
-from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, Half
+from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, PLAIN, Half
 from gobetween_py.proxy.wheel import Wheel
 
 PEEK = int(socket.MSG_PEEK) | DONTWAIT
@@ -70,7 +71,7 @@ class StagedConnection(Connection):
         hello: the client's, where it was read and there was one.
     """
 
-    __slots__ = ("header", "hello", "late", "reader", "stages")
+    __slots__ = ("header", "hello", "late", "reader", "seen", "stages")
 
     def begin(self) -> None:
         """The first stage there is."""
@@ -80,6 +81,7 @@ class StagedConnection(Connection):
         self.header: Header | None = None
         self.hello: ClientHello | None = None
         self.late: Callable[[], None] | None = None
+        self.seen = 0
         if stages.trusted is not None:
             self._enter(self.read_header, self._header_late, stages.header_timeout)
         elif stages.route is not None:
@@ -112,9 +114,10 @@ class StagedConnection(Connection):
         if access is not None and not access.allows(self.host):
             self._turn_away(Reason.ACCESS, f"access rules deny {self._who}")
             return
-        self._leave()
+        self._leave(events)
         if self.stages.route is not None:
             self._await_hello()
+            self.read_hello(events)  # it may have come together with the header
         else:
             self.ready.append(self._connect_again)
 
@@ -135,14 +138,14 @@ class StagedConnection(Connection):
         try:
             self.hello = self.reader.read(data)
         except NoHelloError:
-            self._route()
+            self._route(events)
         else:
             if self.hello is not None or events & ENDING:
-                self._route()
+                self._route(events)
 
-    def _route(self) -> None:
+    def _route(self, events: int) -> None:
         if self._acquire_by(self.hello or ClientHello()):
-            self._leave()
+            self._leave(events)
             self.ready.append(self._connect_again)
 
     def _hello_late(self) -> None:
@@ -150,7 +153,7 @@ class StagedConnection(Connection):
         if self.reader.begun:
             self._turn_away(Reason.NO_HELLO, f"no whole ClientHello from {self._who} in time")
         elif self._acquire_by(ClientHello()):
-            self._leave()
+            self._leave(0)
             self.connect()  # not from an event: here new fds may be made
 
     def _acquire_by(self, hello: ClientHello) -> bool:
@@ -169,10 +172,13 @@ class StagedConnection(Connection):
         """The backend has answered: tell it who the client is, and relay."""
         super().connecting(events)
         up, backend = self.up, self.backend
-        if up is not None and backend is not None:
-            version = backend.spec.proxy_protocol or self.stages.version
-            if version in VERSIONS:
-                self._introduce(up, self._header_out(version))
+        if up is None or backend is None:
+            return
+        version = backend.spec.proxy_protocol or self.stages.version
+        if version in VERSIONS:
+            self._introduce(up, self._header_out(version))
+        if self.seen and not self.closed:
+            up.ready(self.seen)
 
     def _introduce(self, up: Half, header: bytes) -> None:
         """Send the header before any byte of the client, and in one piece with what the client has sent already.
@@ -200,17 +206,18 @@ class StagedConnection(Connection):
 
     def _header_out(self, version: str) -> bytes:
         """Tells of the client: of the one that the client's own header names, where there is one."""
-        header = self.header
+        header, tlvs = self.header, self.stages.tlvs
         if header is None or not header.family:
-            family = int(self.client.family)
+            family = self.client.family
+            local = self.listener.local or self.client.getsockname()
+            if version == "2" and family == proxy_protocol.AF_INET and not tlvs:
+                return proxy_protocol.build_tcp4((self.host, self.port), local)
             if family == proxy_protocol.AF_UNIX:
                 header = Header(family, ("", 0), (os.fsdecode(self.client.getsockname()), 0))
             else:
-                name = self.client.getsockname()
-                header = proxy_protocol.between(family, (self.host, self.port), (name[0], name[1]))
+                header = proxy_protocol.between(family, (self.host, self.port), (local[0], local[1]))
         if version == "1":
             return proxy_protocol.build_v1(header)
-        tlvs = self.stages.tlvs
         told = Header(header.family, header.source, header.destination, tuple(self._tlvs(tlvs)) if tlvs else ())
         return proxy_protocol.build_v2(told, checksum="crc32c" in tlvs)
 
@@ -232,15 +239,31 @@ class StagedConnection(Connection):
     def _enter(self, handler: Callable[[int], None], late: Callable[[], None], timeout: float) -> None:
         """Wait for the client; `late` is called when it takes longer than the timeout."""
         self.late = late
-        self.listener.reactor.add(self.client_fd, handler)
+        if self.seen:
+            self._hand_on(self.client_fd, handler)
+        else:
+            self.listener.reactor.add(self.client_fd, handler)
+            self.watch = self._hand_on
         if timeout:
             self._sit(self.wheel.now + Wheel.ticks(timeout))
 
-    def _leave(self) -> None:
-        """The client said what it had to."""
+    def _leave(self, events: int) -> None:
+        """The client said what it had to; what else it says is for the next stage, or for the backend."""
         self.late = None
         self._leave_slot()
-        self.listener.reactor.remove(self.client_fd)
+        self.seen |= PLAIN | events
+        self._hand_on(self.client_fd, self._meanwhile)
+
+    def _hand_on(self, fd: int, handler: Callable[[int], None]) -> None:
+        """Have the client's events go somewhere else: it is in epoll already."""
+        self.listener.reactor.handlers[fd] = handler
+
+    def _meanwhile(self, events: int) -> None:
+        """Something comes from the client while a backend is dialled."""
+        if events & FAILED:
+            self.close(Reason.CLIENT_RESET)
+        else:
+            self.seen |= events
 
     def _peek(self, events: int, size: int) -> bytes | None:
         """What the client has sent so far, and leave it there; None when that is nothing, or the client is gone."""
@@ -275,8 +298,7 @@ class StagedConnection(Connection):
             self.late()
 
     def close(self, reason: Reason) -> None:
-        if self.late is not None and not self.closed:
-            self.late = None
+        if self.up is None and not self.closed:
             self.listener.reactor.handlers.pop(self.client_fd, None)
         super().close(reason)
 

@@ -100,6 +100,11 @@ def test_what_version_1_cannot_tell_is_unknown() -> None:
     assert build_v1(UNIX) == build_v1(UNKNOWN) == b"PROXY UNKNOWN\r\n"
 
 
+@given(v4_addresses, v4_addresses)
+def test_the_quick_way_builds_the_same(source: pp.Address, destination: pp.Address) -> None:
+    assert pp.build_tcp4(source, destination) == build_v2(Header(socket.AF_INET, source, destination))
+
+
 @pytest.mark.parametrize("kind", [0x00, 0x11, 0x31, 0x77, 0xFF])
 def test_of_a_local_header_everything_is_ignored(kind: int) -> None:
     """Its length is not: what it announces is passed over."""
