@@ -65,7 +65,7 @@ class AccessLog:
                 f"{monotonic() - begun:.6f}",
                 connection.attempts,
                 self._reasons[reason],
-                self._absent,
+                self._quote(connection.server_name) if connection.server_name else self._absent,
             )
         )
 

@@ -129,6 +129,11 @@ class Connection:
         return self.up.opposite.moved if self.up else 0
 
     @property
+    def server_name(self) -> str:
+        """That the client asked for by TLS: of that nothing is known here."""
+        return ""
+
+    @property
     def number(self) -> int:
         """Tells it from every other connection that is open."""
         return self.client_fd

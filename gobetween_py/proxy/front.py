@@ -41,6 +41,7 @@ class Flow(Protocol):
         active: the tick of `wheel` at which something moved last, while it is relaying.
         sent, received: bytes to and from the backend.
         dials, attempts: how many addresses of backends, and how many different backends, it tried.
+        server_name: that the client asked for by TLS, where that was read; "" = none.
     """
 
     @property
@@ -84,6 +85,9 @@ class Flow(Protocol):
 
     @property
     def attempts(self) -> int: ...
+
+    @property
+    def server_name(self) -> str: ...
 
     def close(self, reason: Reason) -> None:
         """End it, if it has not ended, and give back everything."""

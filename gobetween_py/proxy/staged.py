@@ -89,6 +89,10 @@ class StagedConnection(Connection):
         else:
             self.connect()
 
+    @property
+    def server_name(self) -> str:
+        return self.hello.name if self.hello else ""
+
     # the client's PROXY header
 
     def read_header(self, events: int) -> None:

@@ -61,6 +61,7 @@ class Session:
     )
 
     relaying = True
+    server_name = ""
 
     def __init__(self, receiver: Receiver, client: Hashable, backend: Backend, dials: int) -> None:
         self.listener = listener = receiver.listener

@@ -398,6 +398,7 @@ async def test_the_backend_of_the_name_gets_every_byte(step: int) -> None:
             await rig.send(client, b"and more")
             client.shutdown(socket.SHUT_WR)
             assert await rig.receive_all(backend) == hello + b"and more"
+            assert [connection.server_name for connection in rig.listener.connections] == [name]
             client.close()
             backend.close()
 
