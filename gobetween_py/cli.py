@@ -12,6 +12,7 @@ from discovery.duration import parse_duration
 from discovery.fields import check_host_port
 from discovery.registry import NotAvailableError
 from gobetween_py import __version__
+from gobetween_py.client.command_line import add_commands
 from gobetween_py.config import Config, ConfigErrors, Problem
 from gobetween_py.sources.contract import Reading, Source
 from gobetween_py.sources.file import FileSource
@@ -149,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     add("schema", schema, "Print the JSON Schema of the config, for editors.")
     seconds = add("demo", demo, "Show the balancer at work on backends of its own.")
     seconds.add_argument("--seconds", type=_seconds, default=20.0, metavar="N", help="how long (default: %(default)g)")
+    add_commands(add)
     return parser
 
 
