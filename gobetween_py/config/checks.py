@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, combinations
 from typing import Any, NamedTuple
 
+from balancer import registry as balancers
 from discovery import registry as kinds
 from discovery.contract import DiscoveryError, Options
 from gobetween_py.config.bind import Bind
@@ -34,6 +35,11 @@ NOT_YET: dict[str, Row] = {
 """What the config knows but the program cannot do: refused by name. A feature that gets built loses its row here."""
 
 NO_EFFECT: dict[str, Row] = {
+    "slow_start has no effect with this balance": Row(
+        Server,
+        "healthcheck",
+        lambda s: s.healthcheck.slow_start and s.balance in balancers.BUILT_IN and not balancers.load(s.balance).shares,
+    ),
     "has no effect unless protocol is 'tls'": Row(Server, "tls", lambda s: s.tls and s.protocol != "tls"),
     "has no effect unless protocol is 'udp'": Row(Server, "udp", lambda s: s.udp and s.protocol != "udp"),
     "has no effect when protocol is 'udp'": Row(Server, "sni", lambda s: s.sni and s.protocol == "udp"),

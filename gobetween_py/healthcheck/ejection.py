@@ -5,8 +5,6 @@ further one twice as long, up to `max_ejection_time`; a backend that stayed in a
 least `fail_window`, starts over.
 """
 
-from collections import deque
-
 from gobetween_py.healthcheck.contract import Options
 
 
@@ -16,7 +14,7 @@ class Ejection:
     __slots__ = ("count", "deaf_until", "failures", "length", "until")
 
     def __init__(self) -> None:
-        self.failures: deque[float] = deque()
+        self.failures: list[float] = []
         """When connects failed, within the window."""
         self.count = 0
         """Ejections ever."""
@@ -31,11 +29,9 @@ class Ejection:
         """A connect failed: whether the backend should be ejected."""
         if now < self.deaf_until:
             return False
-        failures = self.failures
-        failures.append(now)
-        while failures[0] <= now - options.fail_window:
-            failures.popleft()
-        return len(failures) >= options.max_fails
+        begin = now - options.fail_window
+        self.failures = [*(at for at in self.failures if at > begin), now]
+        return len(self.failures) >= options.max_fails
 
     def begin(self, now: float, options: Options) -> float:
         """Eject it; returns for how many seconds."""

@@ -50,6 +50,7 @@ class Health:
     ) -> None:
         self.options = options
         self.conditions: dict[Backend, Condition] = {}
+        """Of the backends that are discovered; of none where neither checks nor failed connects are asked for."""
         self.begun = asyncio.Event()
         """Set unless all backends there are wait for their first check."""
         self.begun.set()
@@ -66,6 +67,7 @@ class Health:
         self._told = 0.0
         self._closing: set[asyncio.Task[None]] = set()
         self._loop: Loop | None = None
+        self._idle = options.kind == registry.NONE and not options.max_fails
         if options.kind != registry.NONE:
             check = registry.load(options.kind)(options)
             self._loop = Loop(
@@ -99,6 +101,8 @@ class Health:
 
     async def take(self, change: Change) -> None:
         """The pool has these backends more and these less."""
+        if self._idle:
+            return
         initial = INITIAL[self.options.initial_status] if self._loop else True
         had_live = bool(self._live)
         async for backend in sliced(change.removed):
@@ -114,11 +118,15 @@ class Health:
 
         Ejections are over, and counted anew.
         """
-        async for backend, known in sliced(list(before.conditions.items())):
+        async for backend in sliced([backend for backend in self._pool.backends if backend.discovered]):
+            known = before.conditions.get(backend, Condition(True))
             condition = Condition(known.verdict.live if self._loop else True)
             condition.runs, condition.failures = known.runs, known.failures
             condition.last, condition.last_error = known.last, known.last_error
-            self._know(backend, condition)
+            if self._idle:
+                self._pool.set_live(backend, True)
+            else:
+                self._know(backend, condition)
         self._weigh()
 
     def resolved(self, backends: Iterable[Backend]) -> None:

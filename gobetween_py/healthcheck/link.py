@@ -18,8 +18,8 @@ from gobetween_py.healthcheck.contract import CheckFailedError, NoVerdictError, 
 
 Result = TypeVar("Result")
 
-OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
-"""Errors that tell of this machine, not of the backend: out of fds, memory or ports."""
+OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors that tell of this machine, not of the backend: out of fds or memory."""
 
 
 class Link:

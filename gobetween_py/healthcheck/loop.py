@@ -136,7 +136,7 @@ class Loop:
     async def _run(self, entry: _Entry) -> None:
         """One check, and when the next one is due."""
         started, began = time.time(), self._loop.time()
-        timer = self._loop.call_later(self._timeout, entry.expire)
+        entry.timer = self._loop.call_later(self._timeout, self._time_is_up, entry)
         try:
             passed, result = await self._ask(entry)
         except asyncio.CancelledError:
@@ -146,7 +146,7 @@ class Loop:
             if entry.target is not None:
                 self._places.move_on(entry.backend, entry.target)
         finally:
-            timer.cancel()
+            entry.timer.cancel()
             entry.task = None
             if self._running == self._most:
                 self._asked.set()  # somebody may wait for the place
@@ -156,17 +156,20 @@ class Loop:
         self._push(entry)
         self._report(entry.backend, Outcome(passed, result, started, now - began))
 
+    def _time_is_up(self, entry: _Entry) -> None:
+        """Unless its answer is there already, and only this process was too busy to read it."""
+        entry.timer = self._loop.call_later(GRAIN, entry.expire)
+
     async def _ask(self, entry: _Entry) -> tuple[bool | None, str]:
         """Whether the check passed, None when it cannot be told; and what was seen."""
         while True:
+            entry.target = None
             try:
-                entry.target = target = await self._places.find(entry.backend)
-                return True, await self._check.check(target)
-            except NoVerdictError as error:
-                return None, str(error)
-            except CheckFailedError as error:
-                if not self._places.move_on(entry.backend, target):
-                    return False, str(error)
+                entry.target = await self._places.find(entry.backend)
+                return True, await self._check.check(entry.target)
+            except (CheckFailedError, NoVerdictError) as error:
+                if entry.target is None or not self._places.move_on(entry.backend, entry.target):
+                    return False if isinstance(error, CheckFailedError) else None, str(error)
             except Exception as error:
                 log.exception("defect in the health check of %s", entry.backend.address)
                 return False, f"{type(error).__name__}: {error}"
@@ -175,7 +178,10 @@ class Loop:
 class _Entry:
     """One backend's place in the schedule; ordered by when its next check is due."""
 
-    __slots__ = ("backend", "due", "overdue", "phase", "removed", "target", "task")
+    __slots__ = ("backend", "due", "overdue", "phase", "removed", "target", "task", "timer")
+
+    timer: asyncio.TimerHandle
+    """While a check is running: the end of its time."""
 
     def __init__(self, backend: Backend, due: float, phase: float) -> None:
         self.backend = backend

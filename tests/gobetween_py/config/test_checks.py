@@ -58,6 +58,11 @@ def test_what_is_switched_off_is_accepted() -> None:
             {"backends_tls": {"prefer_server_ciphers": True}},
             ["servers.a.backends_tls.prefer_server_ciphers: has no effect on connections to backends"],
         ),
+        (
+            {"balance": "iphash", "healthcheck": {"slow_start": "1s"}},
+            ["servers.a.healthcheck: slow_start has no effect with this balance"],
+        ),
+        ({"balance": "leastconn", "healthcheck": {"slow_start": "1s"}}, []),
         ({}, []),
     ],
 )

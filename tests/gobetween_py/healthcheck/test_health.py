@@ -86,11 +86,11 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[str]:
 
 
 @virtual.test
-async def test_without_checks_every_backend_is_healthy() -> None:
+async def test_without_checks_every_backend_is_live_and_nothing_is_kept_of_it() -> None:
     async with Bench(2, kind="none") as bench:
-        assert bench.states() == ["healthy"] * 2
         assert bench.live() == [1, 2]
         assert bench.health.begun.is_set()
+        assert bench.health.conditions == {}
 
 
 @virtual.test
@@ -470,6 +470,24 @@ async def test_a_config_without_checks_lets_all_of_them_in() -> None:
     bench.health = Health("web", Options(), bench.pool)
     await bench.health.take_over(before)
     assert bench.live() == [1, 2]
+
+
+@virtual.test
+async def test_checks_that_are_new_begin_with_backends_that_serve() -> None:
+    """They do not wait for a first check: nobody had asked for one before."""
+    async with Bench(2, kind="none") as bench:
+        before = bench.health
+    options = ScriptedOptions.model_validate({"interval": "10s", "fails": 2})
+    bench.health = Health("web", options, bench.pool)
+    await bench.health.take_over(before)
+    assert bench.states() == ["healthy"] * 2
+    bench.change = Change()
+    async with bench:
+        bench.answer(2, failed)
+        await asyncio.sleep(2)
+        assert bench.live() == [1, 2]
+        await asyncio.sleep(20)
+        assert bench.live() == [1]
 
 
 @virtual.test

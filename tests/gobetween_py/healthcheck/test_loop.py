@@ -146,6 +146,26 @@ async def test_after_a_timeout_the_next_check_is_of_another_address() -> None:
 
 
 @virtual.test
+async def test_another_address_is_tried_too_when_one_cannot_tell() -> None:
+    bench = Bench(interval=100)
+    bench.addresses = 3
+    bench.check.answers["10.0.0.1:1"] = unclear
+    await for_seconds(bench, 1)
+    assert len(bench.check.starts) == 3
+    assert bench.results() == [(None, "nobody knows")]
+
+
+@virtual.test
+async def test_an_answer_that_this_process_was_too_busy_to_read_is_not_late() -> None:
+    """The answer comes after 1 s of the 1.1 that it has, while something else takes half a second."""
+    bench = Bench(interval=10, timeout=1.1)
+    bench.check.takes = 1
+    asyncio.get_running_loop().call_later(0.9, virtual.be_busy, 0.5)
+    await for_seconds(bench, 5)
+    assert bench.results() == [(True, "well")]
+
+
+@virtual.test
 async def test_one_that_is_removed_is_cancelled_and_not_reported() -> None:
     bench = Bench(2, interval=10)
     bench.check.takes = 5

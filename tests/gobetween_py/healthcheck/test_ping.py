@@ -44,6 +44,11 @@ async def test_a_closed_port_is_not(ping: Ping) -> None:
         await ping.check(refusing())
 
 
+async def test_a_host_that_this_machine_has_no_way_to_is_not_alive(ping: Ping) -> None:
+    with pytest.raises(CheckFailedError, match=r"^cannot connect: "):
+        await ping.check(Target("255.255.255.255", 1, socket.AF_INET, ("255.255.255.255", 1)))
+
+
 async def test_a_connect_without_an_answer_may_be_cancelled(ping: Ping) -> None:
     """And leaves no socket behind."""
     with silent() as target:

@@ -32,6 +32,13 @@ class _Loop(asyncio.SelectorEventLoop):
         return self.clock.now
 
 
+def be_busy(seconds: float) -> None:
+    """As if a callback had taken so long."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, _Loop)
+    loop.clock.now += seconds
+
+
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """The result of a coroutine, run in virtual time."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
