@@ -1,4 +1,4 @@
-"""Listening sockets from binds; what can go wrong with one is told in a line, with the remedy."""
+"""Bound sockets from binds; what can go wrong with one is told in a line, with the remedy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from gobetween_py.config import Bind
 
@@ -15,12 +16,18 @@ BACKLOG = 65_535
 """Asked of listen(2); the kernel cuts it to net.core.somaxconn."""
 
 
+KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+
+
 class BindError(Exception):
     """A socket could not be bound. The message names the address and the remedy."""
 
 
-def listen_on(bind: Bind, *, instead_of: Iterable[socket.socket] = ()) -> socket.socket:
-    """Return a listening stream socket.
+Transport = Literal["tcp", "udp"]
+
+
+def listen_on(bind: Bind, *, transport: Transport = "tcp", instead_of: Iterable[socket.socket] = ()) -> socket.socket:
+    """Return a listening stream socket, or a bound one for datagrams.
 
     Args:
         instead_of: sockets that are about to be closed. If one of them is what is in the way, as `:80` is in that of
@@ -32,17 +39,17 @@ def listen_on(bind: Bind, *, instead_of: Iterable[socket.socket] = ()) -> socket
     if bind.path:
         return listen_unix(bind.path)
     try:
-        return listen(bind.host, bind.port)
+        return listen(bind.host, bind.port, transport=transport)
     except BindError:
-        rivals = [sock for sock in instead_of if sock.family != socket.AF_UNIX and sock.getsockname()[1] == bind.port]
+        rivals = [sock for sock in instead_of if sock.type == KINDS[transport] and _port(sock) == bind.port]
         if not rivals:
             raise
         with _sharing(rivals):
-            return listen(bind.host, bind.port, sharing=True)
+            return listen(bind.host, bind.port, transport=transport, sharing=True)
 
 
-def listen(host: str, port: int, *, sharing: bool = False) -> socket.socket:
-    """Return a listening TCP socket.
+def listen(host: str, port: int, *, transport: Transport = "tcp", sharing: bool = False) -> socket.socket:
+    """Return a listening TCP socket, or a bound UDP socket.
 
     Args:
         host: a name or an address; "" is all addresses, of both families where the machine has IPv6.
@@ -53,17 +60,18 @@ def listen(host: str, port: int, *, sharing: bool = False) -> socket.socket:
         BindError: with the remedy.
     """
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    kind = KINDS[transport]
     try:
         if not host:
-            return _listen_anywhere(port, sharing=sharing)
+            return _listen_anywhere(port, kind, sharing=sharing)
         family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+            host, port, type=kind, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
         )[0]
-        return _listen(family, address, only_v6=True, sharing=sharing)
+        return _listen(family, kind, address, only_v6=True, sharing=sharing)
     except socket.gaierror as error:
         raise BindError(f"cannot listen on {shown}: the name {host!r} has no address ({error.strerror})") from error
     except OSError as error:
-        raise BindError(f"cannot listen on {shown}: {_remedy(error, host, port)}") from error
+        raise BindError(f"cannot listen on {shown}: {_remedy(error, host, port, transport)}") from error
 
 
 def listen_unix(path: str) -> socket.socket:
@@ -99,26 +107,39 @@ def _sharing(socks: Iterable[socket.socket]) -> Iterator[None]:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
 
-def _listen_anywhere(port: int, *, sharing: bool) -> socket.socket:
+def _port(sock: socket.socket) -> int | None:
+    port: int | None = None if sock.family == socket.AF_UNIX else sock.getsockname()[1]
+    return port
+
+
+def _listen_anywhere(port: int, kind: socket.SocketKind, *, sharing: bool) -> socket.socket:
     try:
-        return _listen(socket.AF_INET6, ("::", port), only_v6=False, sharing=sharing)
+        return _listen(socket.AF_INET6, kind, ("::", port), only_v6=False, sharing=sharing)
     except OSError as error:
         if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
             raise
-        return _listen(socket.AF_INET, ("0.0.0.0", port), only_v6=False, sharing=sharing)  # noqa: S104  # what ":port" means
+        anywhere = "0.0.0.0"  # noqa: S104  # what ":port" means
+        return _listen(socket.AF_INET, kind, (anywhere, port), only_v6=False, sharing=sharing)
 
 
 def _listen(
-    family: socket.AddressFamily, address: tuple[object, ...], *, only_v6: bool, sharing: bool
+    family: socket.AddressFamily,
+    kind: socket.SocketKind,
+    address: tuple[object, ...],
+    *,
+    only_v6: bool,
+    sharing: bool,
 ) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    sock = socket.socket(family, kind | socket.SOCK_CLOEXEC)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.SOCK_STREAM:  # two UDP sockets could have one address with it
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_v6)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, sharing)
         sock.bind(address)
-        sock.listen(BACKLOG)
+        if kind == socket.SOCK_STREAM:
+            sock.listen(BACKLOG)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     except OSError:
         sock.close()
@@ -126,11 +147,10 @@ def _listen(
     return sock
 
 
-def _remedy(error: OSError, host: str, port: int) -> str:
+def _remedy(error: OSError, host: str, port: int, transport: Transport) -> str:
     if error.errno == errno.EADDRINUSE:
-        return (
-            f"the port is in use: stop the program that has it (ss -ltnp 'sport = :{port}' shows it), or take another"
-        )
+        show = "ss -ltnp" if transport == "tcp" else "ss -lunp"
+        return f"the port is in use: stop the program that has it ({show} 'sport = :{port}' shows it), or take another"
     if error.errno == errno.EACCES and port < 1024:
         return (
             "ports below 1024 are privileged: run as root, or with CAP_NET_BIND_SERVICE "

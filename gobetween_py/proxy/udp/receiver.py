@@ -101,10 +101,11 @@ class Receiver:
         self._using -= 1
         self._close_unused()
 
-    def hand_over(self) -> None:
+    def hand_over(self) -> socket.socket:
         """Take nothing in any more. The socket stays open, and sessions may send answers for as long as it is."""
         self._reactor.remove(self._fd)
         self._open, self._handed_over = False, True
+        return self._socket
 
     def close(self) -> None:
         """Take in no new clients; those that have a session keep it, and the socket is closed after the last one."""
