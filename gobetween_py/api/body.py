@@ -11,8 +11,9 @@ from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 from pydantic import BaseModel, ValidationError
 
 from gobetween_py.api.refusal import Refusal
-from gobetween_py.config import ConfigErrors, Problem
+from gobetween_py.config import ConfigErrors
 from gobetween_py.config.validate import Validation
+from gobetween_py.config.wording import problems_of
 
 LARGEST = 1 << 20
 """Bytes of a body."""
@@ -61,6 +62,13 @@ def parse_json(data: bytes | bytearray) -> object:
         raise Refusal(400, f"the body is no JSON: {error}") from None
 
 
+def without_nulls(data: object) -> object:
+    """The same where null is no key at all: gobetween lists configs with null for what is not set."""
+    if isinstance(data, dict):
+        return {key: without_nulls(value) for key, value in data.items() if value is not None}
+    return data
+
+
 def checked(model: type[Model], data: object) -> Model:
     """The data as a section of the config would be checked. Raises Refusal 422 with everything that is wrong."""
     run = Validation()
@@ -76,13 +84,11 @@ def checked_query(model: type[Model], request: web.Request) -> Model:
     twice = sorted({key for key in query if len(query.getall(key)) > 1})
     if twice:
         raise Refusal(400, f"the query has {', '.join(map(repr, twice))} more than once")
+    given = dict(query)
     try:
-        return model.model_validate(dict(query))
+        return model.model_validate(given)
     except ValidationError as error:
-        problems = [
-            Problem(".".join(map(str, wrong["loc"])), wrong["msg"], allowed="" if model.model_fields else "no query")
-            for wrong in error.errors(include_url=False, include_input=False)
-        ]
+        problems = problems_of(error.errors(include_url=False), (), model, given)
         raise Refusal(400, "the query is wrong", problems) from None
 
 

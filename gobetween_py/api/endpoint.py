@@ -13,7 +13,7 @@ from aiohttp import web
 
 from gobetween_py.api import reply
 from gobetween_py.api.auth import Auth
-from gobetween_py.api.body import checked, checked_query, read_json
+from gobetween_py.api.body import checked, checked_query, read_json, without_nulls
 from gobetween_py.api.refusal import Refusal
 from gobetween_py.api.route import CONFIG, Call, Route
 from gobetween_py.api.routes import ROUTES
@@ -48,7 +48,7 @@ class Endpoint(Site):
         self._app = app
         self._auth = Auth(config)
         self._cors = config.cors
-        self._one_at_a_time = asyncio.Lock()
+        self._comparing = asyncio.Lock()
         self._changes: set[asyncio.Task[web.StreamResponse]] = set()
         application = web.Application(middlewares=[self._refuse_in_json])
         application.on_response_prepare.append(self._add_headers)
@@ -64,9 +64,9 @@ class Endpoint(Site):
                 raise Refusal(401, "credentials are needed", headers={"WWW-Authenticate": self._auth.challenge})
             query = checked_query(route.query, request)
             if route.method == "GET":
-                return await route.answer(Call(self._app, request, query, known=known))
+                return await route.answer(Call(self._app, request, self._comparing, query, known=known))
             self._require_our_origin(request)
-            call = Call(self._app, request, query, await _body(route, request))
+            call = Call(self._app, request, self._comparing, query, await _body(route, request))
             # It is carried through even when the client leaves: half a change is none that anybody asked for.
             change = asyncio.create_task(self._change(route, call))
             self._changes.add(change)
@@ -76,8 +76,7 @@ class Endpoint(Site):
         return handle
 
     async def _change(self, route: Route, call: Call) -> web.StreamResponse:
-        async with self._one_at_a_time:
-            response = await route.answer(call)
+        response = await route.answer(call)
         log.info("%s: %s %s", _client(call.request), route.method, call.request.path)
         return response
 
@@ -119,7 +118,7 @@ async def _body(route: Route, request: web.Request) -> object:
     if route.body is None:
         return None
     data = await read_json(request)
-    return data if route.body == CONFIG else checked(route.body, data)
+    return without_nulls(data) if route.body == CONFIG else checked(route.body, data)
 
 
 def _context(tls: ApiTls) -> ssl.SSLContext:

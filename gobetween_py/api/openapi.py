@@ -150,11 +150,12 @@ def _schema(of: Any, schemas: Json, *, keep: bool = True) -> Json:
         return {"$ref": REFS + of}
     adapter: TypeAdapter[Any] = TypeAdapter(of)
     schema = adapter.json_schema(ref_template=REFS + "{model}")
-    schemas |= schema.pop("$defs", {})
-    if not keep or not (inspect.isclass(of) and ("properties" in schema)):
-        return schema
-    schemas[of.__name__] = schema
-    return {"$ref": REFS + of.__name__}
+    inner = schema.pop("$defs", {})
+    named = keep and inspect.isclass(of) and "properties" in schema
+    for name, one in (inner | ({of.__name__: schema} if named else {})).items():
+        if schemas.setdefault(name, one) != one:
+            raise ValueError(f"two schemas are called {name}")
+    return {"$ref": REFS + of.__name__} if named else schema
 
 
 def _moved(schema: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -31,6 +32,7 @@ class Call:
     """One request, its query and body checked.
 
     Attributes:
+        comparing: held from a look at a server's config until it is changed, so that nobody else does in between.
         query: of the route's `query`.
         body: of the route's `body`; plain data where that is CONFIG; None where it takes none.
         known: whether it came with credentials, or none are asked for: of public routes not everybody sees everything.
@@ -38,6 +40,7 @@ class Call:
 
     app: App
     request: web.Request
+    comparing: asyncio.Lock
     query: Any = None
     body: Any = None
     known: bool = True

@@ -54,15 +54,17 @@ async def add(call: Call) -> web.StreamResponse:
 
 async def change(call: Call) -> web.StreamResponse:
     """Give a server another config, whole. Connections, backends and what is counted of them stay."""
-    _require_match(call)
-    await _carry_out(call, call.app.change(call.name, call.body))
+    async with call.comparing:
+        _require_match(call)
+        await _carry_out(call, call.app.change(call.name, call.body))
     return reply.small(None, headers={"ETag": _etag(call.server.config)})
 
 
 async def remove(call: Call) -> web.StreamResponse:
     """Stop a server. It is gone at once; its connections may end within its shutdown_timeout."""
-    _require_match(call)
-    await _carry_out(call, call.app.remove(call.name))
+    async with call.comparing:
+        _require_match(call)
+        await _carry_out(call, call.app.remove(call.name))
     return reply.small(None)
 
 

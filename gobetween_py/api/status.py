@@ -16,7 +16,7 @@ from gobetween_py.healthcheck.loop import Outcome
 from gobetween_py.server import Server
 
 
-class Discovery(TypedDict):
+class DiscoveryStatus(TypedDict):
     """One server's discovery. Durations are seconds. last_error is of the latest failure, and stays after recovery."""
 
     server: str
@@ -35,7 +35,7 @@ class Discovery(TypedDict):
 class Discoveries(TypedDict):
     """All discoveries."""
 
-    discovery: list[Discovery]
+    discovery: list[DiscoveryStatus]
 
 
 class LastCheck(TypedDict):
@@ -124,7 +124,7 @@ def _servers(call: Call) -> Iterable[Server]:
     return (servers[name],)
 
 
-def _discovery(server: Server) -> Discovery:
+def _discovery(server: Server) -> DiscoveryStatus:
     status = server.discovery.status
     return {
         "server": server.name,

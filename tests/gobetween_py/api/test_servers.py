@@ -208,3 +208,13 @@ async def test_secrets_are_shown_nowhere() -> None:
         reply = await running.call("PUT", "/servers/web", wrong, headers=headers)
         assert reply.status == 422
         assert PASSWORD not in str(reply)
+
+
+async def test_of_two_who_change_the_same_state_at_once_one_is_told() -> None:
+    async with Running(API) as running:
+        port = free_port()
+        await running.call("POST", "/servers/web", table(port))
+        tag = (await running.call("GET", "/servers/web")).headers["ETag"]
+        wanted = [table(port, balance=balance) for balance in ("leastconn", "roundrobin", "iphash")]
+        changes = [running.call("PUT", "/servers/web", body, headers={"If-Match": tag}) for body in wanted]
+        assert sorted(reply.status for reply in await asyncio.gather(*changes)) == [200, 412, 412]
