@@ -24,8 +24,11 @@ PATIENCE = 10.0
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def read_json(request: web.Request) -> object:
+async def read_json(request: web.Request, *, nulls: bool = True) -> object:
     """The body as JSON, whatever type it says it has, as gobetween does.
+
+    Args:
+        nulls: whether a null is a value; else it is no key at all: so gobetween lists what is not set in a config.
 
     Raises:
         Refusal: 400 it is no JSON, 408 too slow, 413 too large, 415 compressed.
@@ -45,13 +48,14 @@ async def read_json(request: web.Request) -> object:
         raise Refusal(408, f"the body did not come within {PATIENCE:g} s", headers={"Connection": "close"}) from None
     except (HTTPRequestEntityTooLarge, web.RequestPayloadError) as error:
         raise Refusal(400, "the body is not as its header says") from error
-    return parse_json(data)
+    return parse_json(data, nulls=nulls)
 
 
-def parse_json(data: bytes | bytearray) -> object:
+def parse_json(data: bytes | bytearray, *, nulls: bool = True) -> object:
     """Plain data. Raises Refusal 400 that says where it is no JSON."""
+    table = _table if nulls else _table_without_nulls
     try:
-        return json.loads(data.decode(), object_pairs_hook=_table, parse_constant=_no_number)
+        return json.loads(data.decode(), object_pairs_hook=table, parse_constant=_no_number)
     except UnicodeDecodeError:
         raise Refusal(400, "the body is not text in UTF-8") from None
     except json.JSONDecodeError as error:
@@ -60,13 +64,6 @@ def parse_json(data: bytes | bytearray) -> object:
         raise Refusal(400, "the body is nested too deeply") from None
     except ValueError as error:
         raise Refusal(400, f"the body is no JSON: {error}") from None
-
-
-def without_nulls(data: object) -> object:
-    """The same where null is no key at all: gobetween lists configs with null for what is not set."""
-    if isinstance(data, dict):
-        return {key: without_nulls(value) for key, value in data.items() if value is not None}
-    return data
 
 
 def checked(model: type[Model], data: object) -> Model:
@@ -108,6 +105,10 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
     return table
+
+
+def _table_without_nulls(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in _table(pairs).items() if value is not None}
 
 
 def _no_number(text: str) -> NoReturn:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from gobetween_py.api import reply
 from gobetween_py.api.auth import Auth
-from gobetween_py.api.body import checked, checked_query, read_json, without_nulls
+from gobetween_py.api.body import checked, checked_query, read_json
 from gobetween_py.api.refusal import Refusal
 from gobetween_py.api.route import CONFIG, Call, Route
 from gobetween_py.api.routes import ROUTES
@@ -117,8 +117,9 @@ class Endpoint(Site):
 async def _body(route: Route, request: web.Request) -> object:
     if route.body is None:
         return None
-    data = await read_json(request)
-    return without_nulls(data) if route.body == CONFIG else checked(route.body, data)
+    if route.body == CONFIG:
+        return await read_json(request, nulls=False)
+    return checked(route.body, await read_json(request))
 
 
 def _context(tls: ApiTls) -> ssl.SSLContext:

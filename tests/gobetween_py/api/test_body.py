@@ -71,6 +71,9 @@ async def test_what_is_no_json_is_400_with_the_place(data: bytes) -> None:
         {"bind": ":1", "discovery": {"kind": "static", "static_list": ["x" * 100_000]}},
         {"bind": ":1", "sni": 10**400, "discovery": {"kind": "static", "static_list": []}},
         json.loads('{"a":' * 500 + "1" + "}" * 500),
+        json.loads('{"bind":' * 900 + "1" + "}" * 900),
+        json.loads('{"discovery":' * 900 + "1" + "}" * 900),
+        {"bind": ":1", "backends": json.loads("[" * 900 + "]" * 900)},
     ],
     ids=lambda data: repr(data)[:40],
 )
@@ -157,6 +160,10 @@ async def test_what_is_no_http_gets_an_error_and_harms_nobody(request_: bytes) -
 
 def test_json_is_read_with_nulls_and_any_text() -> None:
     assert parse_json(b'{"a": null, "b": ["\xc3\xbc", 1.5, true]}') == {"a": None, "b": ["ü", 1.5, True]}
+
+
+def test_nulls_of_a_config_are_no_keys() -> None:
+    assert parse_json(b'{"a": null, "b": {"c": null, "d": 0}}', nulls=False) == {"b": {"d": 0}}
 
 
 def test_a_key_that_is_there_twice_is_named() -> None:
