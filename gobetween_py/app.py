@@ -230,6 +230,8 @@ class App:
 
     async def _take(self, source: Source, text: str, cause: str) -> Outcome:
         """Apply what a text says."""
+        if not text.strip():  # cut off while it was written, or by mistake: it would remove all servers
+            return self._note(Outcome(cause, (f"{source.name}: is empty",)))
         try:
             # In a thread: a long config takes a second to read.
             config = await asyncio.to_thread(source.config_of, text)
@@ -281,23 +283,22 @@ class App:
         self.config = config
         if plan.handler is not None:
             logs.install(plan.handler, config.logging.level)
-        for server, bind in plan.handing_over:
-            server.hand_over(bind)
-        for server in plan.leaving:
-            self._see_off(self.servers.pop(server.name))
-        for key in plan.sites_leaving:
-            self._see_off_site(self.sites.pop(key), replaced=plan.replaces(key))
-        running = {name: plan.starting.get(name) or self.servers[name] for name in config.servers}
-        self.servers.clear()
-        self.servers.update(running)
+        self.servers.update(plan.starting)
         self.sites.update(plan.sites_starting)
-        for server in running.values():
+        for server in self.servers.values():
             server.count_ends(config.metrics.enabled)
-        await asyncio.gather(
-            *(server.start() for server in plan.starting.values()),
-            *(each.carry_out() for each in plan.changing),
-            *(site.start() for site in plan.sites_starting.values()),
-        )
+        try:
+            await plan.begin()
+        finally:
+            plan.switch()
+            for server in plan.leaving:
+                self._see_off(server)
+            for key, site in plan.sites_leaving.items():
+                self._see_off_site(site, replaced=plan.replaces(key))
+            running = {name: self.servers[name] for name in config.servers}
+            self.servers.clear()
+            self.servers.update(running)
+            self.sites = {key: site for key, site in self.sites.items() if site not in plan.sites_leaving.values()}
         self._writers.sweep()
         return plan.what
 

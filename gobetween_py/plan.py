@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -28,7 +29,7 @@ MakeSite = Callable[[Config, socket.socket | None], Site]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A server that takes another config in place, and the arguments of `Server.change`."""
+    """A server that takes another config in place, what it needs for that, and its new socket where it moves."""
 
     server: Server
     config: ServerConfig
@@ -36,15 +37,11 @@ class Change:
     discovery: Loop | None
     health: Health | None
 
-    async def carry_out(self) -> None:
-        """Do it."""
-        await self.server.change(self.config, sock=self.sock, discovery=self.discovery, health=self.health)
-
 
 class Plan:
     """Servers and sites to start, to change and to stop.
 
-    Life: construct -> prepare -> carried out by the App, or undone.
+    Life: construct -> prepare -> begin -> switch; or undo, after prepare.
 
     A bind that another server gives up is taken over as the socket it is, with the clients that wait in it; any other
     one is opened beside it.
@@ -77,7 +74,7 @@ class Plan:
         self._moved = [name for name in self._changed if new.servers[name].bind != old.servers[name].bind]
         self._sections = {key: make_site for key, make_site in sections.items() if key in what.sections}
         self.leaving = [servers[name] for name in (*what.removed, *replaced)]
-        self.handing_over: list[tuple[Server, Bind]] = []
+        self._handing_over: list[tuple[Server, Bind]] = []
         self.starting: dict[str, Server] = {}
         self.changing: list[Change] = []
         self.sites_leaving = {key: sites[key] for key in self._sections if key in sites}
@@ -107,6 +104,24 @@ class Plan:
         for key, make_site in self._sections.items():
             if getattr(new, key).enabled:
                 self.sites_starting[key] = self._site(key, make_site)
+
+    async def begin(self) -> None:
+        """Start what is new and change what goes on, except for where it listens: takes as long as a first answer."""
+        await asyncio.gather(
+            *(server.begin() for server in self.starting.values()),
+            *(each.server.change(each.config, discovery=each.discovery, health=each.health) for each in self.changing),
+            *(site.start() for site in self.sites_starting.values()),
+        )
+
+    def switch(self) -> None:
+        """All binds change hands at once."""
+        for server, bind in self._handing_over:
+            server.hand_over(bind)
+        for each in self.changing:
+            if each.sock is not None:
+                each.server.move(each.config.bind, each.sock)
+        for server in self.starting.values():
+            server.listen()
 
     async def undo(self) -> None:
         """Close what `prepare` opened."""
@@ -148,11 +163,11 @@ class Plan:
             given = free.pop((config.transport, config.bind), None)
             if given is not None:
                 giver, sockets[name] = given
-                self.handing_over.append((giver, config.bind))
+                self._handing_over.append((giver, config.bind))
                 continue
             in_the_way = [sock for _, sock in free.values()]
             try:
-                sockets[name] = listen_on(config.bind, instead_of=in_the_way)
+                sockets[name] = listen_on(config.bind, transport=config.transport, instead_of=in_the_way)
             except BindError as error:
                 raise BindError(f"servers.{name}.bind: {error}") from error
             self._opened.append((config.bind, sockets[name]))

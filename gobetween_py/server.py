@@ -18,15 +18,17 @@ from gobetween_py.access_log import AccessLog, Writers
 from gobetween_py.bind import listen_on
 from gobetween_py.config import Bind
 from gobetween_py.config import Server as ServerConfig
+from gobetween_py.config.server import Udp
 from gobetween_py.edits import Edits
 from gobetween_py.healthcheck.health import Health
 from gobetween_py.metrics.counted import Counted
 from gobetween_py.overlay import Overlay
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.front import Flow, Settings
+from gobetween_py.proxy.front import Datagrams, Flow, Front, Settings
 from gobetween_py.proxy.listener import Listener
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.udp.listener import UdpListener
 from gobetween_py.resolve import Resolver, literal
 from gobetween_py.stages import introduces, stages_of
 
@@ -45,14 +47,15 @@ FIRST_ANSWER = 5.0
 class Server:
     """`[servers.NAME]`, running.
 
-    Life: construct (binds and listens, but accepts nothing before `start`) -> start -> change, any number of times ->
-    stop_accepting, or hand_over -> stop.
+    Life: construct (binds and listens, but accepts nothing before `start`) -> start -> change and move, any number of
+    times -> hand_over, stop_accepting -> stop.
 
     Args:
         sock: listens on the config's bind already.
         writers: the outputs of the access log, shared with other servers.
 
     Attributes:
+        bind: where it listens; the config's, except while that changes.
         overlay: what is set by hand about its backends; a change of it counts from the next `refresh` on.
         edits: makes such changes.
         access_log: what writes a line at the end of each connection; None = nothing does.
@@ -85,9 +88,10 @@ class Server:
         self.discovery = self.discovery_of(config)
         self._reactor = reactor
         self.counters = counters
-        self._sockets = {config.bind: sock or listen_on(config.bind)}
+        self.bind = config.bind
+        self._sockets = {self.bind: sock or listen_on(self.bind, transport=config.transport)}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self.listener: Listener | None = None
+        self.listener: Front[Any] | None = None
         self.counted = Counted()
         self._counting = False
         self._writers = writers or Writers(reactor.loop)
@@ -95,15 +99,24 @@ class Server:
 
     async def start(self) -> None:
         """Discover, resolve, count; accept once there is a first answer. Until then clients wait in the backlog."""
-        config = self.config
+        await self.begin()
+        self.listen()
+
+    async def begin(self) -> None:
+        """The part of `start` that takes time."""
         self._run("discovery", self.discovery.run())
         self._run("resolver", self.resolver.run())
         self._run("health", self.health.run())
         self._run("rates", self._tick())
         await self._first_answer()
-        self.listener = Listener(
+
+    def listen(self) -> None:
+        """The part of `start` after which clients are accepted."""
+        config = self.config
+        front = UdpListener if config.transport == "udp" else Listener
+        self.listener = front(
             self.name,
-            self._sockets[config.bind],
+            self._sockets[self.bind],
             self._reactor,
             self.pool,
             self.counters,
@@ -121,14 +134,14 @@ class Server:
         self,
         config: ServerConfig,
         *,
-        sock: socket.socket | None = None,
         discovery: Loop | None = None,
         health: Health | None = None,
     ) -> None:
         """Take another config in place, of the same protocol: connections and backends stay, with all they count.
 
+        Its bind is left to `move`.
+
         Args:
-            sock: listens on the config's bind, where that is another one than before.
             discovery: from `discovery_of(config)`, where the options are others than before.
             health: from `health_of(config)`, likewise.
         """
@@ -144,10 +157,6 @@ class Server:
             self.listener.access = _access(config)
         if config.access_log != before.access_log:
             self._log_ends()
-        if sock is not None:
-            self._unlink(before.bind)
-            self._sockets[config.bind] = sock
-            self.listener.move(sock)
         if health is not None:
             await self._end("health")
             async with self._refreshing:
@@ -162,6 +171,13 @@ class Server:
             self.discovery = discovery
             self._run("discovery", discovery.run())
             await self._first_answer()
+
+    def move(self, bind: Bind, sock: socket.socket) -> None:
+        """Listen there from now on; clients that are on their way to the address before are still accepted."""
+        assert self.listener is not None
+        self._unlink(self.bind)
+        self.bind, self._sockets = bind, {**self.sockets, bind: sock}
+        self.listener.move(sock)
 
     def count_ends(self, counting: bool) -> None:
         """Whether connections are counted at their end, for the metrics (0.5 µs each); may be called at any time."""
@@ -202,7 +218,7 @@ class Server:
     @property
     def port(self) -> int:
         """The port it listens on, also where the config says any (0)."""
-        port: int = self._sockets[self.config.bind].getsockname()[1]
+        port: int = self._sockets[self.bind].getsockname()[1]
         return port
 
     @property
@@ -222,11 +238,12 @@ class Server:
 
     def stop_accepting(self) -> None:
         """Close the listening socket; open connections go on."""
+        self._unlink(self.bind)
         if self.listener:
             self.listener.stop_accepting()
-        self._unlink(self.config.bind)
-        for sock in self._sockets.values():
-            sock.close()
+        else:
+            for sock in self._sockets.values():
+                sock.close()
 
     async def drained(self, cut: asyncio.Event) -> None:
         """Wait until the last connection has ended; for the config's shutdown_timeout, and until `cut` at most."""
@@ -314,6 +331,7 @@ class Server:
             backend_connection_timeout=config.backend_connection_timeout,
             connect_attempts=config.connect_attempts,
             stages=stages_of(config, self.pool),
+            datagrams=_datagrams(config.udp),
         )
 
     async def _tick(self) -> None:
@@ -326,6 +344,12 @@ class Server:
             last = now
             async for _ in sliced(self.pool.pending):
                 pass
+
+
+def _datagrams(udp: Udp | None) -> Datagrams:
+    if udp is None:
+        return Datagrams()
+    return Datagrams(udp.max_requests, udp.max_responses, udp.transparent, hash_port=udp.hash == "ip+port")
 
 
 def _access(config: ServerConfig) -> Access | None:
