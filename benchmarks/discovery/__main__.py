@@ -52,7 +52,7 @@ answered by the new backend; somebody looks every {LOOK} ms. Interval of polled 
 CPU: of the balancer's process in a window with one change and one connection; idle: the same without the change.
 Many: the CPU ends {many.AFTER:g} s after the first connection. Interval of polled kinds: {many.INTERVAL}. The ping-pong
 plays in rounds of its own, during the change and just as long before it, at real-time priority (as is the balancer
-then); the worst of the rounds is shown."""
+then); the worst of the rounds is shown, in ms."""
 
 
 def main() -> int:

@@ -66,3 +66,25 @@ def test_a_run_of_the_health_checks_prints_what_it_measured(tmp_path: Path) -> N
     samples = json.loads((tmp_path / "run.json").read_text())["samples"]
     assert {name: len(rounds) for name, rounds in samples.items()} == {"none": 2, "ping": 2}
     assert all(sample["connects"] > 200 and sample["p50"] > 0 for sample in samples["ping"])
+
+
+def test_a_run_of_discovery_prints_what_it_measured(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.discovery", "--kinds", "file, lines; json", "--count", "500"]
+    short = ["--rounds", "2", "--many-rounds", "1", "--json", str(tmp_path / "run.json")]
+    printed = subprocess.run([*command, *short], capture_output=True, text=True, check=True).stdout
+    assert "file, lines  1 to 500 " in printed
+    written = json.loads((tmp_path / "run.json").read_text())
+    assert set(written["change"]) == set(written["many"]) == {"file, lines", "json"}
+    for change in written["change"].values():
+        assert len(change["time"]["samples"]) == len(change["cpu"]["samples"]) == 2
+        assert change["time"]["least"] > change["source"]["least"] > 0
+    for steps in written["many"].values():
+        assert [step["what"] for step in steps] == ["1 to 500", "500 to others"]
+        assert all(step["cpu"]["median"] > 0 and step["during"]["count"] > 0 for step in steps)
+
+
+def test_a_source_that_cannot_be_had_is_a_row_that_says_why(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.discovery", "--kinds", "etcd", "--rounds", "1", "--count", "0"]
+    nowhere = {**os.environ, "PATH": str(tmp_path)}
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=nowhere)
+    assert "etcd         not here: " in run.stdout
