@@ -1,4 +1,4 @@
-"""What is counted at the end of each connection: durations, bytes and reasons, in plain lists (0.5 µs in all)."""
+"""What is counted at the end of each connection: durations, bytes and reasons, in plain lists (0.6 µs in all)."""
 
 from __future__ import annotations
 
