@@ -5,10 +5,13 @@
     listener    the front for streams: makes a Connection of each client
     acceptor    accepts on one of its sockets
     connection  one client from accept to close: connect to a backend, try another, relay, time out
+    staged      a Connection with more to do before it relays: PROXY headers, in and out, and the ClientHello
     relay       one direction of a connection: recv/send for little, splice for much, half-close, reset
     pipes       the pipes that splice needs, kept for the next one
     wheel       coarse timers: a connection sits in the slot of its next deadline
     access      allow and deny rules by client address
+
+    proxy_protocol, client_hello    what `staged` reads and writes, as bytes
 
 A byte goes epoll -> Reactor.turn -> Half.ready -> send. Nothing here reads config, or knows of the API or of metrics:
 what it needs comes in as `Settings`, a `Pool` and a `Counters`; what it tells goes out through the counters.
