@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from gobetween_py.config import load
 from gobetween_py.metrics.counted import BYTES, CONNECTS, DURATIONS, Histogram
 from gobetween_py.metrics.lag import Lag
 from tests.gobetween_py.running import API, METRICS, Echo, Running, exchange, server
@@ -76,3 +77,17 @@ async def test_lag_is_seen() -> None:
     seen = buckets["+Inf"]
     await asyncio.sleep(0.2)
     assert dict(lag.seconds.buckets())["+Inf"] == seen
+
+
+async def test_a_reload_that_switches_metrics_on_or_off_does_so_for_servers_that_go_on() -> None:
+    servers = server("web", "127.0.0.1:1")
+    async with Running(servers) as running:
+        listener = running.web.listener
+        assert listener.on_end == ()
+        await running.app.apply(load(METRICS + servers))
+        assert running.web.listener is listener
+        assert listener.on_end == (running.web.counted,)
+        assert (await running.call("GET", "/metrics", at="metrics")).status == 200
+        await running.app.apply(load(servers))
+        assert listener.on_end == ()
+        assert "metrics" not in running.app.sites
