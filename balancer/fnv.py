@@ -17,15 +17,15 @@ def fnv1a(data: bytes, state: int = OFFSET_BASIS) -> int:
 
 def client_bytes(client: str) -> bytes:
     """The bytes of an IP as Go's net.IP of an accepted connection holds them: 4 for IPv4, 16 for IPv6 and
-    IPv4-mapped.
+    IPv4-mapped. Where the client is an IP and a port ("192.0.2.7#5353"), the two bytes of the port follow.
 
     A zone ("fe80::1%eth0") does not count; a UNIX client ("") has none.
     """
-    if not client:
+    host, _, port = client.partition("#")
+    if not host:
         return b""
-    if ":" in client:
-        return inet_pton(AF_INET6, client.partition("%")[0])
-    return inet_pton(AF_INET, client)
+    address = inet_pton(AF_INET6, host.partition("%")[0]) if ":" in host else inet_pton(AF_INET, host)
+    return address + int(port).to_bytes(2, "big") if port else address
 
 
 @lru_cache(maxsize=1 << 15)

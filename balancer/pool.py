@@ -84,7 +84,7 @@ class Pool:
         """Pick a backend and count a connection as open there; None when there is none to pick.
 
         Args:
-            client: the peer's IP as accept() gave it, "" over a UNIX socket.
+            client: the peer's IP as accept() gave it, "" over a UNIX socket; "IP#port" where its port counts too.
             tried: backends this connection has failed at.
         """
         if self._stale:

@@ -29,7 +29,6 @@ class Row(NamedTuple):
 NOT_YET: dict[str, Row] = {
     "ACME": Row(Acme, "", lambda _: True),
     "protocol 'tls'": Row(Server, "protocol", lambda server: server.protocol == "tls"),
-    "protocol 'udp'": Row(Server, "protocol", lambda server: server.protocol == "udp"),
     "TLS to backends": Row(Server, "backends_tls", lambda server: server.backends_tls),
 }
 """What the config knows but the program cannot do: refused by name. A feature that gets built loses its row here."""

@@ -51,7 +51,9 @@ class Udp(Section):
     max_responses: Count = 0
     """After so many datagrams of the backend; 0 = no limit."""
     transparent: Flag = False
-    """Whether the backend sees the client's address as the source."""
+    """Whether the backend sees the client's address and port as the source."""
+    hash: Literal["ip", "ip+port"] = "ip"
+    """What balancers that hash clients know them by. With the port, the sessions of one machine are spread."""
 
 
 class Server(Section):

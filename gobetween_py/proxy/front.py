@@ -271,7 +271,12 @@ class Front(ABC, Generic[AnyEntrance]):
     def _close(self, sock: socket.socket, entrance: AnyEntrance) -> None:
         if self._entrances.get(sock) is entrance:  # it was not handed over, to us again perhaps
             entrance.close()
-            del self._entrances[sock]
+            if sock.fileno() < 0:
+                self.closed(sock)
+
+    def closed(self, sock: socket.socket) -> None:
+        """The socket of an entrance has been closed."""
+        self._entrances.pop(sock, None)
 
     # told by connections
 

@@ -22,6 +22,8 @@ def test_a_hash_goes_on_from_the_state_before() -> None:
         ("::1", bytes(15) + b"\1"),
         ("fe80::1%eth0", b"\xfe\x80" + bytes(13) + b"\1"),
         ("", b""),
+        ("1.2.3.4#258", b"\1\2\3\4\1\2"),
+        ("::1#53", bytes(15) + b"\1\0\x35"),
     ],
 )
 def test_client_bytes(client: str, data: bytes) -> None:

@@ -116,6 +116,7 @@ class Receiver:
         if not (self._open or self._using or self._handed_over) and self._socket.fileno() >= 0:
             self._reactor.remove(self._fd)
             self._socket.close()
+            self.listener.closed(self._socket)
 
 
 class AnywhereReceiver(Receiver):

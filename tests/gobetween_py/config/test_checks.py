@@ -15,7 +15,6 @@ def server(**keys: object) -> dict[str, object]:
 USES: dict[str, dict[str, object]] = {
     "ACME": {"acme": {}},
     "protocol 'tls'": {"servers": {"a": server(protocol="tls", tls=TLS)}},
-    "protocol 'udp'": {"servers": {"a": server(protocol="udp", udp={"max_requests": 1})}},
     "TLS to backends": {"servers": {"a": server(backends_tls={})}},
 }
 """Feature -> a config that uses it, and nothing else that is not available."""
