@@ -93,9 +93,11 @@ def test_tcp_and_udp_have_ports_of_their_own_and_tls_none() -> None:
     def clash(one: str, other: str) -> bool:
         run = {"tls": TLS, "udp": {"max_requests": 1}}
         servers = {"a": server(protocol=one, **run), "b": server(protocol=other, **run)}
-        with pytest.raises(ConfigErrors) as refused:
-            build({"api": {"enabled": True}, "servers": servers})
-        return "is taken" in str(refused.value)
+        try:
+            build({"servers": servers})
+        except ConfigErrors as errors:
+            return "is taken" in str(errors)
+        return False
 
     assert clash("tcp", "tls")
     assert clash("udp", "udp")
