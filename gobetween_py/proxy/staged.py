@@ -27,7 +27,7 @@ from gobetween_py.proxy.client_hello import ClientHello, HelloReader, NoHelloErr
 from gobetween_py.proxy.connection import FAILED, Connection
 from gobetween_py.proxy.proxy_protocol import Header, HeaderError
 from gobetween_py.proxy.reason import Reason
-from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, PLAIN, Half
+from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, PLAIN, READABLE, Half
 from gobetween_py.proxy.wheel import Wheel
 
 PEEK = int(socket.MSG_PEEK) | DONTWAIT
@@ -271,6 +271,8 @@ class StagedConnection(Connection):
 
     def _peek(self, events: int, size: int) -> bytes | None:
         """What the client has sent so far, and leave it there; None when that is nothing, or the client is gone."""
+        if not events & READABLE:  # the first event often tells of nothing but room to write
+            return None
         if events & FAILED:  # what it sent before may still be there
             self.close(Reason.CLIENT_RESET)
             return None
