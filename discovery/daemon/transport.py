@@ -25,6 +25,9 @@ from discovery.contract import MAX_ANSWER
 from discovery.daemon.endpoint import Endpoint
 from discovery.json_items import json_items
 
+LARGEST_DECODED = 1 << 20
+"""Characters of JSON that is no array: decoding it cannot be interrupted. 10 ms."""
+
 
 class TooLargeError(OSError):
     """An answer exceeds MAX_ANSWER."""
@@ -96,7 +99,11 @@ class _Answer(requests.Response):
         """
         try:
             text = self.content.decode()
-            return json_items(text) if text[:64].lstrip().startswith("[") else json.loads(text)
+            if text[:64].lstrip().startswith("["):
+                return json_items(text)
+            if len(text) > LARGEST_DECODED:
+                raise ValueError(f"an object of {len(text)} characters; {LARGEST_DECODED} are allowed")
+            return json.loads(text)
         except json.JSONDecodeError as error:
             raise requests.exceptions.JSONDecodeError(error.msg, error.doc, error.pos) from None
         except (ValueError, RecursionError) as error:

@@ -67,3 +67,23 @@ async def endless(request: web.BaseRequest) -> web.StreamResponse:
     for _ in range(1024):
         await response.write(block)
     return response
+
+
+def saying(body: bytes, status: int = 200) -> Answer:
+    """Always the same answer."""
+
+    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=body, status=status)
+
+    return answer
+
+
+HOSTILE: dict[str, Answer] = {
+    "deeply nested": saying(b"[" * 4_000_000),
+    "wide": saying(b"[[" + b"1," * 4_000_000 + b"1]]"),
+    "binary": saying(bytes(range(256)) * 4096),
+    "torn": saying(b'[{"Names": ["/a"], '),
+    "an error": saying(b"out of order", status=503),
+    "a gigabyte": endless,
+}
+"""What no server of a JSON API should say."""

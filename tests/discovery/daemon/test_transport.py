@@ -14,7 +14,7 @@ from aiohttp import web
 from discovery.blocking import Blocking
 from discovery.contract import MAX_ANSWER
 from discovery.daemon.endpoint import Endpoint, root_cause
-from discovery.daemon.transport import TooLargeError, Transport
+from discovery.daemon.transport import LARGEST_DECODED, TooLargeError, Transport
 from discovery.tls import client_context
 from tests.discovery.web import endless, serving
 from tests.services.certificates import Authority
@@ -94,9 +94,9 @@ async def test_a_redirect_is_refused(tmp_path: Path) -> None:
 
 async def test_an_answer_has_at_most_8_mib(tmp_path: Path) -> None:
     async with serving(socket=tmp_path / "d.sock") as server:
-        server.body = b'"' + b"x" * (MAX_ANSWER - 2) + b'"'
+        server.body = b"[1" + b" " * (MAX_ANSWER - 3) + b"]"
         transport = Transport(Endpoint(str(tmp_path / "d.sock")))
-        assert len((await get(transport)).json()) == MAX_ANSWER - 2
+        assert list((await get(transport)).json()) == [1]
         server.body += b" "
         for answer in server.answer, endless:
             server.answer = answer
@@ -120,7 +120,9 @@ async def test_other_json_is_decoded_as_json_does(tmp_path: Path, text: str) -> 
         assert (await get(Transport(Endpoint(str(tmp_path / "d.sock"))))).json() == json.loads(text)
 
 
-@pytest.mark.parametrize("body", [b"", b"x", b"\xff\xfe\x00", b'{"a":' * 100_000, b"1 2"])
+@pytest.mark.parametrize(
+    "body", [b"", b"x", b"\xff\xfe\x00", b'{"a":' * 100_000, b"1 2", b'{"a": [' + b"1," * LARGEST_DECODED + b"1]}"]
+)
 async def test_what_is_no_json_is_the_error_that_sdks_expect(tmp_path: Path, body: bytes) -> None:
     async with serving(socket=tmp_path / "d.sock") as server:
         server.body = body
