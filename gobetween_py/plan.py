@@ -80,7 +80,8 @@ class Plan:
         self.sites_leaving = {key: sites[key] for key in self._sections if key in sites}
         self.sites_starting: dict[str, Site] = {}
         self.handler: logging.Handler | None = None
-        self._opened: list[tuple[Bind, socket.socket]] = []
+        self._sockets: dict[str, socket.socket] = {}
+        self._bound: list[Bind] = []
 
     def prepare(self) -> None:
         """Open sockets and the log, make servers and sites: everything that can fail. Nothing that runs is touched.
@@ -93,14 +94,14 @@ class Plan:
             # Old secrets too: what is being removed goes on for a while.
             secrets = {*old.secrets(), *new.secrets()}
             self.handler = logs.handler_of(new.logging.output, new.logging.format, secrets)
-        sockets = self._sockets()
+        self._find_sockets()
         for name in self._fresh:
-            self.starting[name] = self._make(name, new.servers[name], sockets[name])
+            self.starting[name] = self._make(name, new.servers[name], self._sockets[name])
         for name in self._changed:
             server, config = self._running[name], new.servers[name]
             discovery = server.discovery_of(config) if config.discovery != server.config.discovery else None
             health = server.health_of(config) if config.healthcheck != server.config.healthcheck else None
-            self.changing.append(Change(server, config, sockets.get(name), discovery, health))
+            self.changing.append(Change(server, config, self._sockets.get(name), discovery, health))
         for key, make_site in self._sections.items():
             if getattr(new, key).enabled:
                 self.sites_starting[key] = self._site(key, make_site)
@@ -125,8 +126,9 @@ class Plan:
 
     async def undo(self) -> None:
         """Close what `prepare` opened."""
-        for bind, sock in self._opened:
+        for sock in self._sockets.values():
             sock.close()
+        for bind in self._bound:
             if bind.path:
                 with contextlib.suppress(OSError):
                     os.unlink(bind.path)
@@ -149,7 +151,7 @@ class Plan:
         except BindError as error:
             raise BindError(f"{key}.bind: {error}") from error
 
-    def _sockets(self) -> dict[str, socket.socket]:
+    def _find_sockets(self) -> None:
         """A listening socket for each server that is new or moves."""
         free = {
             (server.config.transport, bind): (server, sock)
@@ -157,18 +159,17 @@ class Plan:
             for bind, sock in server.sockets.items()
             if server in self.leaving or bind != self.new.servers[server.name].bind or server.name in self._moved
         }
-        sockets = {}
         for name in (*self._fresh, *self._moved):
             config = self.new.servers[name]
             given = free.pop((config.transport, config.bind), None)
             if given is not None:
-                giver, sockets[name] = given
+                giver, sock = given
+                # A duplicate, because the giver may close its own any moment.
+                self._sockets[name] = sock.dup()
                 self._handing_over.append((giver, config.bind))
                 continue
-            in_the_way = [sock for _, sock in free.values()]
             try:
-                sockets[name] = listen_on(config.bind, transport=config.transport, instead_of=in_the_way)
+                self._sockets[name] = listen_on(config.bind, instead_of=[sock for _, sock in free.values()])
             except BindError as error:
                 raise BindError(f"servers.{name}.bind: {error}") from error
-            self._opened.append((config.bind, sockets[name]))
-        return sockets
+            self._bound.append(config.bind)

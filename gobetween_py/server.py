@@ -232,9 +232,11 @@ class Server:
         return len(self.listener.connections) if self.listener else 0
 
     def hand_over(self, bind: Bind) -> None:
-        """Leave one of the sockets, and the clients that wait in it, to another server."""
-        assert self.listener is not None
-        self.listener.hand_over(self._sockets.pop(bind))
+        """Leave a socket, and the clients that wait in it, to whoever has a duplicate of it."""
+        sock = self._sockets.pop(bind)
+        if self.listener is not None and sock.fileno() >= 0:
+            self.listener.hand_over(sock)
+        sock.close()
 
     def stop_accepting(self) -> None:
         """Close the listening socket; open connections go on."""

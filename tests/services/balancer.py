@@ -76,4 +76,5 @@ class Balancer(Server):
         log = self.log.read_text(errors="replace")
         self._notified.close()
         super().close()
-        assert "Traceback (most recent call last)" not in log, log[-8000:]
+        _, traceback, rest = log.partition("Traceback (most recent call last)")
+        assert not traceback, traceback + rest[:8000]
