@@ -133,6 +133,8 @@ class Resolver:
             end, records, ttl = reply.follow(name, wanted)
             least = min((seconds for seconds in (least, ttl) if seconds is not None), default=None)
             exists = reply.rcode != dns.rcode.NXDOMAIN
+            if end == name and any(record.type is Type.CNAME and record.name == name for record in reply.answer):
+                break  # they lead in a circle
             if records or end == name or not exists or any(record.type is Type.SOA for record in reply.authority):
                 return Answer(records, reply.additional, least, exists)
             name = end  # the server left the rest of the way to us, as one that is not recursive does

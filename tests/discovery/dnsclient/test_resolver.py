@@ -42,6 +42,19 @@ async def test_aliases_are_followed_from_reply_to_reply() -> None:
         assert server.asked == ["A a.example.", "A b.test.", "A c.test."]
 
 
+@pytest.mark.parametrize(
+    "records", [["a a"], ["a b", "b a"], ["a b", "b c", "c b"]], ids=["of itself", "of two", "beside the name"]
+)
+async def test_aliases_in_a_circle_are_an_error(records: list[str]) -> None:
+    """And not a name without addresses, which would empty the pool."""
+    circle = [f"{alias}.example. 1 CNAME {name}.example." for alias, name in map(str.split, records)]
+
+    async with responding(lambda query: query.reply(*circle)) as server:
+        resolver = await resolver_of(server.address)
+        with pytest.raises(DiscoveryError, match=r"^a\.example\.: the CNAMEs do not end"):
+            await resolver.lookup("a.example.", Type.A)
+
+
 async def test_aliases_without_an_end_are_an_error() -> None:
     def onward(query: Query) -> bytes:
         return query.reply(f"{query.name} 1 CNAME x{query.name}")

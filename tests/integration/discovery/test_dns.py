@@ -1,6 +1,7 @@
 """dns against NSD, with traffic through the balancer."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import pytest
 
 from discovery.dnsclient.reply import Type
 from discovery.dnsclient.resolver import Resolver
+from tests.discovery.dnsclient.responder import Query, responding
 from tests.integration.conftest import Serve
 from tests.integration.discovery.traffic import Identity, Traffic
 from tests.services.nsd import Nsd
@@ -117,6 +119,35 @@ async def test_a_server_slower_than_the_timeout_is_a_failure(nsd: Nsd, backends:
                 os.killpg(nsd.pid, signal.SIGCONT)
             await traffic.logged("answers again: 1 backends")
             await traffic.served_by("127.0.0.1")
+
+
+async def test_a_server_gone_mad_does_not_disturb_the_traffic(backends: dict[str, Identity]) -> None:
+    """Random bytes instead of replies, replies to other questions, an alias of itself; then replies again."""
+    name, port = f"web.{ZONE}.", backends["127.0.0.1"].port
+
+    def sane(query: Query) -> bytes:
+        return query.reply(f"{name} 1 A 127.0.0.1") if query.type == "A" else query.reply()
+
+    def mad(query: Query) -> list[bytes]:
+        noise = [os.urandom(size) for size in (0, 3, 12, 500)] + [sane(query)[:12] + os.urandom(100)]
+        return [*noise, query.reply("other.test. 1 A 127.0.0.2")[:-1]]
+
+    def circular(query: Query) -> bytes:
+        return query.reply(f"{name} 1 CNAME {name}")
+
+    keys = {"kind": "dns", "dns_name": name, "dns_port": port, "timeout": "300ms"}
+    async with responding(sane) as server:
+        keys["dns_lookup_server"] = server.address
+        discovery = "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
+        async with Traffic(discovery) as traffic:
+            await traffic.served_by("127.0.0.1")
+            async with traffic.without_failure():
+                for times, answer in enumerate((mad, circular), 1):
+                    server.answer = answer
+                    await traffic.logged("dns discovery failed", times)
+                    server.answer = sane
+                    await traffic.logged("answers again: 1 backends", times)
+                await traffic.served_by("127.0.0.1")
 
 
 async def test_the_systems_resolvers_are_those_of_resolv_conf(serve: Serve, tmp_path: Path) -> None:
