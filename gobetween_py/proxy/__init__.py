@@ -11,7 +11,7 @@
     wheel       coarse timers: a connection sits in the slot of its next deadline
     access      allow and deny rules by client address
 
-    proxy_protocol, client_hello    what `staged` reads and writes, as bytes
+    proxy_protocol, client_hello, introduction    what `staged` reads and writes, as bytes
 
 A byte goes epoll -> Reactor.turn -> Half.ready -> send. Nothing here reads config, or knows of the API or of metrics:
 what it needs comes in as `Settings`, a `Pool` and a `Counters`; what it tells goes out through the counters.

@@ -14,8 +14,6 @@ own connection and nothing else.
 
 from __future__ import annotations
 
-import itertools
-import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from gobetween_py.proxy import client_hello, proxy_protocol
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.client_hello import ClientHello, HelloReader, NoHelloError
 from gobetween_py.proxy.connection import FAILED, Connection
+from gobetween_py.proxy.introduction import introduction
 from gobetween_py.proxy.proxy_protocol import Header, HeaderError
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, PLAIN, READABLE, Half
@@ -36,9 +35,6 @@ Route = Callable[[str, tuple[str, ...]], Acquire | None]
 """From the name that a client asks for ("" = none) and its protocols to what picks a backend; None = none may."""
 
 VERSIONS = ("1", "2")
-
-_INSTANCE = os.urandom(8).hex()
-_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +176,7 @@ class StagedConnection(Connection):
             return
         version = backend.spec.proxy_protocol or self.stages.version
         if version in VERSIONS:
-            self._introduce(up, self._header_out(version))
+            self._introduce(up, introduction(self, version))
         if self.seen and not self.closed:
             up.ready(self.seen)
 
@@ -207,36 +203,6 @@ class StagedConnection(Connection):
         up.moved += sent
         if sent < len(data):
             up.hold(data, sent)
-
-    def _header_out(self, version: str) -> bytes:
-        """Tells of the client: of the one that the client's own header names, where there is one."""
-        header, tlvs = self.header, self.stages.tlvs
-        if header is None or not header.family:
-            family = self.client.family
-            local = self.listener.local or self.client.getsockname()
-            if version == "2" and family == proxy_protocol.AF_INET and not tlvs:
-                return proxy_protocol.build_tcp4((self.host, self.port), local)
-            if family == proxy_protocol.AF_UNIX:
-                header = Header(family, ("", 0), (os.fsdecode(self.client.getsockname()), 0))
-            else:
-                header = proxy_protocol.between(family, (self.host, self.port), (local[0], local[1]))
-        if version == "1":
-            return proxy_protocol.build_v1(header)
-        told = Header(header.family, header.source, header.destination, tuple(self._tlvs(tlvs)) if tlvs else ())
-        return proxy_protocol.build_v2(told, checksum="crc32c" in tlvs)
-
-    def _tlvs(self, asked: frozenset[str]) -> list[tuple[int, bytes]]:
-        """Those that are asked for and known: from the client's own header, else from its hello."""
-        received, hello = self.header or Header(), self.hello or ClientHello()
-        found = []
-        for name, kind in proxy_protocol.TOLD.items():
-            if name in asked:
-                value = received.value(kind)
-                if value is None:
-                    value = _own_value(name, hello)
-                if value:
-                    found.append((kind, value))
-        return found
 
     # what the stages that wait for the client have in common
 
@@ -307,18 +273,3 @@ class StagedConnection(Connection):
         if self.up is None and not self.closed:
             self.listener.reactor.handlers.pop(self.client_fd, None)
         super().close(reason)
-
-
-def _own_value(name: str, hello: ClientHello) -> bytes:
-    """What we know ourselves of a TLV; b"" where that is nothing."""
-    if name == "unique_id":
-        return unique_id()
-    if name == "authority":
-        return hello.name.encode()
-    # The one protocol that is offered is the one that will be spoken; of several only the backend will know.
-    return hello.protocols[0].encode("latin-1") if len(hello.protocols) == 1 else b""
-
-
-def unique_id() -> bytes:
-    """One that no other connection of any balancer has: 16 hexadecimal digits of this process, and a number."""
-    return f"{_INSTANCE}-{next(_numbers):x}".encode()
