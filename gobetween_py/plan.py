@@ -169,7 +169,8 @@ class Plan:
                 self._handing_over.append((giver, config.bind))
                 continue
             try:
-                self._sockets[name] = listen_on(config.bind, instead_of=[sock for _, sock in free.values()])
+                in_the_way = [sock for _, sock in free.values()]
+                self._sockets[name] = listen_on(config.bind, transport=config.transport, instead_of=in_the_way)
             except BindError as error:
                 raise BindError(f"servers.{name}.bind: {error}") from error
             self._bound.append(config.bind)
