@@ -147,8 +147,12 @@ def test_a_drain_with_a_deadline_closes_what_is_left(served: tuple[Shell, Balanc
         assert told.startswith(f"{line}: drain, 0 open connections")
         client.settimeout(10)
         with pytest.raises(ConnectionResetError):
-            while client.recv(1000):
-                pass
+            read_to_the_end(client)
+
+
+def read_to_the_end(client: socket.socket) -> None:
+    while client.recv(1000):
+        pass
 
 
 def test_a_reload_says_what_it_changed_or_what_is_wrong(served: tuple[Shell, Balancer]):

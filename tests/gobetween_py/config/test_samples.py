@@ -15,7 +15,7 @@ from gobetween_py.config.schema import config_schema
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 NO_CONFIGS = {"grafana-dashboard.json"}
-SAMPLES = sorted(file for file in CONFIGS.iterdir() if file.suffix in (".toml", ".json") and file.name not in NO_CONFIGS)
+SAMPLES = sorted({*CONFIGS.glob("*.toml"), *CONFIGS.glob("*.json")} - {CONFIGS / name for name in NO_CONFIGS})
 REFERENCE = (CONFIGS / "reference.toml").read_text()
 LEFT_OUT = re.compile(r"^#(?=[^\s#-])", re.MULTILINE)
 
