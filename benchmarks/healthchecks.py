@@ -40,8 +40,8 @@ balancer's process alone, user and system; % is of one core.
   % idle      CPU of the balancer while nothing but the checks runs
   µs/check    the same, less that of "none", for each of the checks
   p50, p99    µs of one client's redis PINGs through the balancer while the checks go on
-The balancer has a CPU for itself; the client and redis, at real-time priority, share the other one with nginx. Medians
-of the rounds, which take the rows in turn."""
+The balancer has a CPU for itself; the client and redis share the other one with nginx. Balancer, client and redis
+have real-time priority. Medians of the rounds, which take the rows in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _balancer(bench: Bench, name: str, cpus: frozenset[int]) -> Iterator[tuple[i
         config.write_text(_ours(bench, name, front, web))
         command = [sys.executable, "-m", "gobetween_py", "-c", str(config)]
     ready = {front: b"PING\r\n", web: b"GET / HTTP/1.0\r\n\r\n"}
-    with running(command, ready=ready, directory=bench.directory, cpus=cpus) as process:
+    with running(command, ready=ready, directory=bench.directory, cpus=cpus) as process, realtime(process.pid):
         time.sleep(2 * bench.interval + 1)
         yield process.pid, front
 
