@@ -10,10 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.gobetween_py.proxy.hellos import openssl as client_hello
 from tests.integration.conftest import Serve
 from tests.integration.test_traffic import fetch
 from tests.services.balancer import Balancer
@@ -161,6 +163,54 @@ def test_what_shutdown_closes_has_its_line(serve: Serve, nginx: Nginx, tmp_path:
         assert client.recv(9) == b"HTTP/1.1 "
         balancer.stop()
     assert lines(log) == ["shutdown"]
+
+
+def test_the_name_that_a_tls_client_asks_for_is_logged(serve: Serve, nginx: Nginx, tmp_path: Path):
+    """Also of one that gets no backend."""
+    log, port = tmp_path / "access.log", free_port()
+    balancer = Balancer(
+        f'[access_log]\noutput = "{log}"\nformat = "{{sni}} {{reason}}"\n[servers.web]\nbind = "{LOOPBACK}:{port}"\n'
+        '[servers.web.sni]\nunexpected_hostname_strategy = "reject"\n[servers.web.discovery]\nkind = "static"\n'
+        f'static_list = ["{LOOPBACK}:{nginx.port} sni=known.test"]\n'
+    )
+    serve(balancer)
+    for name in ("known.test", "unknown.test"):
+        with socket.create_connection((LOOPBACK, port), 5) as client:
+            client.sendall(client_hello(name))
+            with suppress(ConnectionResetError):
+                client.recv(1000)
+    until(lambda: len(lines(log)) == 2)
+    reasons = dict(line.split() for line in lines(log))
+    assert reasons.keys() == {"known.test", "unknown.test"}
+    assert reasons["unknown.test"] == "sni_rejected" != reasons["known.test"]
+
+
+def test_a_udp_session_has_its_line(serve: Serve, tmp_path: Path):
+    log, port = tmp_path / "access.log", free_port()
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as backend,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        backend.bind((LOOPBACK, 0))
+        address = f"{LOOPBACK}:{backend.getsockname()[1]}"
+        serve(
+            Balancer(
+                f'[access_log]\noutput = "{log}"\nformat = "json"\n[servers.dns]\nbind = "{LOOPBACK}:{port}"\n'
+                'protocol = "udp"\nclient_idle_timeout = "10s"\nudp = { max_responses = 1 }\n[servers.dns.discovery]\n'
+                f'kind = "static"\nstatic_list = ["{address}"]\n'
+            )
+        )
+        for sock in (client, backend):
+            sock.settimeout(10)
+        client.connect((LOOPBACK, port))
+        client.send(b"question")
+        question, session = backend.recvfrom(100)
+        backend.sendto(b"the answer", session)
+        assert (question, client.recv(100)) == (b"question", b"the answer")
+        until(lambda: lines(log))
+        line = json.loads(lines(log)[0])
+        assert line["client"] == "{}:{}".format(*client.getsockname())
+    assert (line["backend"], line["tx"], line["rx"], line["sni"]) == (address, 8, 10, None)
 
 
 def test_a_log_that_cannot_be_written_is_one_line_at_the_start(tmp_path: Path):
