@@ -103,3 +103,35 @@ def test_a_port_of_somebody_else_is_in_use_whatever_is_about_to_be_closed():
         port = taken.getsockname()[1]
         with listen("127.0.0.2", port) as ours, pytest.raises(BindError, match="the port is in use"):
             listen_on(Bind("127.0.0.1", port), instead_of=[ours])
+
+
+def test_a_udp_port_in_use_names_it_and_the_remedy():
+    """Also where the other one is bound as ours are: two servers must not share an address by accident."""
+    with listen("127.0.0.1", 0, transport="udp") as sock:
+        port = sock.getsockname()[1]
+        with pytest.raises(BindError, match=rf"127.0.0.1:{port}: the port is in use: .* \(ss -lunp"):
+            listen("127.0.0.1", port, transport="udp")
+        with listen("127.0.0.1", port):  # TCP has ports of its own
+            pass
+
+
+def test_every_form_of_a_bind_can_be_bound_for_udp():
+    for text in ("127.0.0.1:0", ":0", "[::1]:0"):
+        with listen_on(Bind.parse(text), transport="udp") as sock, socket.socket(sock.family, sock.type) as client:
+            host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(sock.getsockname()[0], sock.getsockname()[0])
+            client.sendto(b"data", (host, sock.getsockname()[1]))
+            sock.settimeout(5)
+            assert sock.recv(10) == b"data"
+
+
+@pytest.mark.parametrize(("before", "after"), [("127.0.0.1", ""), ("", "127.0.0.1")])
+def test_a_udp_socket_can_be_bound_beside_one_that_is_about_to_be_closed(before: str, after: str):
+    old = listen(before, 0, transport="udp")
+    port = old.getsockname()[1]
+    with pytest.raises(BindError):
+        listen_on(Bind(after, port), transport="udp")
+    with listen_on(Bind(after, port), transport="udp", instead_of=[old]) as new:
+        old.close()
+        with pytest.raises(BindError, match="in use"):
+            listen_on(Bind(after, port), transport="udp")
+        assert new.getsockname()[1] == port
