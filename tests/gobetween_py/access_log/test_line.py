@@ -19,6 +19,7 @@ from gobetween_py.access_log.line import client_address, plain, text_template
 from gobetween_py.config.access_log import FIELDS, Output, parts_of
 from gobetween_py.config.access_log import AccessLog as Settings
 from gobetween_py.proxy.access import Access
+from gobetween_py.proxy.reason import Reason
 from tests.gobetween_py.proxy.rig import Rig
 
 
@@ -190,3 +191,9 @@ async def test_unix_clients_are_named_as_such(tmp_path: Path):
             client.close()
             backend.close()
     assert (tmp_path / "log").read_text() == "unix:\n"
+
+
+def test_the_manual_names_every_field_and_every_reason():
+    manual = (Path(__file__).parents[3] / "docs" / "access-log.md").read_text()
+    named = {name for row in re.findall(r"^\| ([\w, ]+) \|", manual, re.MULTILINE) for name in row.split(", ")}
+    assert {*FIELDS, *(reason.value for reason in Reason)} - named == set()
