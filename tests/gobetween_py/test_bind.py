@@ -111,8 +111,6 @@ def test_a_udp_port_in_use_names_it_and_the_remedy():
         port = sock.getsockname()[1]
         with pytest.raises(BindError, match=rf"127.0.0.1:{port}: the port is in use: .* \(ss -lunp"):
             listen("127.0.0.1", port, transport="udp")
-        with listen("127.0.0.1", port):  # TCP has ports of its own
-            pass
 
 
 def test_every_form_of_a_bind_can_be_bound_for_udp():
