@@ -22,8 +22,11 @@ from gobetween_py.proxy.wheel import Wheel
 
 log = logging.getLogger("pygobetween.proxy")
 
-GRACE = 1.0
-"""Seconds that an address goes on taking new clients after the server has moved to another: they are on their way."""
+GRACE = 2.0
+"""Seconds that an address goes on taking new clients after the server has moved to another: they are on their way.
+
+More than the second after which a client's kernel tries again when the first SYN got lost.
+"""
 
 QUIET = 5.0
 """Seconds between two log lines of the same kind."""

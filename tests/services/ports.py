@@ -23,6 +23,13 @@ def free_ports(count: int) -> list[int]:
     return [free_port() for _ in range(count)]
 
 
+def reserve(port: int) -> socket.socket:
+    """Keeps other test runs off a TCP port that a server has only from time to time, until the socket is closed."""
+    reservation = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    reservation.bind(("0.0.0.0", port))
+    return reservation
+
+
 def _is_free(port: int) -> bool:
     for family, host in (socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"):
         for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:

@@ -28,7 +28,7 @@ async def main(at_once: int, seed: int) -> None:
             try:
                 outcomes[await connection(there, Script.draw(dice))] += 1
             except OSError as error:
-                outcomes[f"FAILED {type(error).__name__}"] += 1
+                outcomes[f"FAILED {error!r}"] += 1
 
     workers = [asyncio.create_task(worker()) for _ in range(at_once)]
     while line := await told.readline():
