@@ -114,6 +114,14 @@ class Agent(Server):
             body = {"Node": node, "Address": address, "Service": service, "SkipNodeUpdate": False}
             self.api.put("/v1/catalog/register", body)
 
+    def put(self, key: str, value: str) -> None:
+        """Sets a key of the key-value store."""
+        self.api.request("PUT", f"/v1/kv/{quote(key)}", value.encode())
+
+    def delete(self, key: str) -> None:
+        """Removes a key of the key-value store."""
+        self.api.request("DELETE", f"/v1/kv/{quote(key)}")
+
     def leader(self) -> str:
         """Address of the leader's RPC port; "" when there is none."""
         leader: str = self.api.get("/v1/status/leader")
