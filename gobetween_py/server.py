@@ -300,7 +300,7 @@ class Server:
         async with self._refreshing:
             change = await finished(self.pool.updating(self.overlay.specs()))
             self.overlay.hold(self.pool)
-            await self.health.take(change)
+            await self.health.follow()
             self.resolver.take(change.added)
             if self.listener is not None and introduces(self.pool) != self._introduces:
                 self.listener.configure(self._settings(self.config))

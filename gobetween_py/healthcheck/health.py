@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from balancer import Backend, Change, Pool
+from balancer import Backend, Pool
 from discovery.duration import format_duration
 from discovery.slices import sliced
 from gobetween_py.healthcheck import registry
@@ -30,8 +30,8 @@ INITIAL = {"healthy": True, "unhealthy": False, None: None}
 class Health:
     """Checks the backends of a pool, and takes out those that are down.
 
-    `take` is told of every change of the pool, `resolved` of backends whose address is known, and `refused` of each
-    failed connect; `run` checks.
+    `follow` is called after every change of the pool, `resolved` with backends whose address is known, and `refused`
+    with each failed connect; `run` checks.
 
     Args:
         name: the server's, for the log.
@@ -91,6 +91,9 @@ class Health:
             else:
                 await asyncio.Event().wait()
         finally:
+            if self._news:
+                self._telling.cancel()
+                self._tell()
             for condition in self.conditions.values():
                 if condition.returns:
                     condition.returns.cancel()
@@ -99,17 +102,18 @@ class Health:
 
     # told by others
 
-    async def take(self, change: Change) -> None:
-        """The pool has these backends more and these less."""
+    async def follow(self) -> None:
+        """Know the backends that the pool has now, and no others. If it is cancelled, the next call catches up."""
         if self._idle:
             return
         initial = INITIAL[self.options.initial_status] if self._loop else True
         had_live = bool(self._live)
-        async for backend in sliced(change.removed):
+        async for backend in sliced([backend for backend in self.conditions if not backend.discovered]):
             self._forget(backend)
         if initial is None and had_live and not self._live:
             initial = True  # all live ones were exchanged for new ones: better unchecked backends than none
-        async for backend in sliced(change.added):
+        new = [backend for backend in self._pool.backends if backend.discovered and backend not in self.conditions]
+        async for backend in sliced(new):
             self._know(backend, Condition(initial))
         self._weigh()
 
@@ -190,7 +194,7 @@ class Health:
             self._live.discard(backend)
             self._slow_start.end(backend)
         if not self._news:
-            self._event_loop.call_at(self._told + TOGETHER, self._tell)
+            self._telling = self._event_loop.call_at(self._told + TOGETHER, self._tell)
         self._news.add(backend)
         self._weigh()
 

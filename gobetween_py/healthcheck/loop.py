@@ -114,9 +114,8 @@ class Loop:
         while self._heap and self._heap[0].due <= now and self._running < self._most:
             entry = heappop(self._heap)
             if not entry.removed:
-                self._running += 1
                 entry.task = self._loop.create_task(self._run(entry))
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # it is running now
 
     async def _wait(self) -> None:
         """Until something is due, at least GRAIN; while nothing can be, until somebody asks."""
@@ -132,6 +131,7 @@ class Loop:
 
     async def _run(self, entry: _Entry) -> None:
         """One check, and when the next one is due."""
+        self._running += 1
         started, began = time.time(), self._loop.time()
         entry.timer = self._loop.call_later(self._timeout, self._time_is_up, entry)
         try:
@@ -148,6 +148,8 @@ class Loop:
             if self._running == self._most:
                 self._asked.set()  # somebody may wait for the place
             self._running -= 1
+        if entry.removed:
+            return
         now = self._loop.time()
         entry.next_start(now, self._interval)
         self._push(entry)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from balancer import Backend, BackendSpec, Change
+from balancer import Backend, BackendSpec
 from gobetween_py.healthcheck import registry
 from gobetween_py.healthcheck.contract import Options
 from gobetween_py.healthcheck.health import Health
@@ -32,7 +32,7 @@ class Bench:
         if given["kind"] == "none":
             del given["interval"]
         self.options = (Options if given["kind"] == "none" else ScriptedOptions).model_validate(given)
-        self.pool, self.change = pool_of(backends, live=Health.initially_live(self.options))
+        self.pool, _ = pool_of(backends, live=Health.initially_live(self.options))
         self.closed: list[str] = []
         self.health = Health("web", self.options, self.pool, close_connections=self.close)
         self._task: asyncio.Task[None] | None = None
@@ -41,7 +41,7 @@ class Bench:
         self.closed += sorted(backend.address for backend in backends)
 
     async def __aenter__(self) -> "Bench":
-        await self.health.take(self.change)
+        await self.health.follow()
         self._task = asyncio.create_task(self.health.run())
         return self
 
@@ -153,7 +153,8 @@ async def test_new_ones_in_place_of_all_live_ones_are_used_at_once() -> None:
     """Better unchecked backends than none: an exchange of all of them costs no client."""
     async with Bench(2) as bench:
         await asyncio.sleep(1)
-        await bench.health.take(bench.pool.update([BackendSpec("10.0.0.1", 3)]))
+        bench.pool.update([BackendSpec("10.0.0.1", 3)])
+        await bench.health.follow()
         assert bench.states() == ["healthy"]
         assert bench.live() == [3]
         bench.answer(3, failed)
@@ -169,10 +170,12 @@ async def test_a_backend_that_comes_back_is_a_new_one() -> None:
         bench.pool.acquire("", ())
         held = bench.pool.acquire("", ())
         assert held is backend
-        await bench.health.take(bench.pool.update([BackendSpec("10.0.0.1", 1)]))
+        bench.pool.update([BackendSpec("10.0.0.1", 1)])
+        await bench.health.follow()
         assert backend not in bench.health.conditions
         bench.check.takes = 1
-        await bench.health.take(bench.pool.update([BackendSpec("10.0.0.1", port) for port in (1, 2)]))
+        bench.pool.update([BackendSpec("10.0.0.1", port) for port in (1, 2)])
+        await bench.health.follow()
         assert bench.states() == ["healthy", "waiting"]
         assert bench.live() == [1]
         await asyncio.sleep(2)
@@ -183,7 +186,7 @@ async def test_a_backend_that_comes_back_is_a_new_one() -> None:
 async def test_a_name_is_checked_from_when_it_is_resolved() -> None:
     async with Bench(1) as bench:
         change = bench.pool.update([BackendSpec("10.0.0.1", 1), BackendSpec("web.example", 80)])
-        await bench.health.take(change)
+        await bench.health.follow()
         await asyncio.sleep(50)
         [backend] = change.added
         assert bench.health.conditions[backend].state == "waiting"
@@ -454,7 +457,6 @@ async def test_another_config_goes_on_from_the_verdicts_of_the_one_before() -> N
         await bench.health.take_over(before)
         assert bench.states() == ["healthy", "unhealthy"]
         assert bench.live() == [1]
-        bench.change = Change()
         await bench.__aenter__()
         await asyncio.sleep(5)
         assert bench.live() == [1, 2]
@@ -481,7 +483,6 @@ async def test_checks_that_are_new_begin_with_backends_that_serve() -> None:
     bench.health = Health("web", options, bench.pool)
     await bench.health.take_over(before)
     assert bench.states() == ["healthy"] * 2
-    bench.change = Change()
     async with bench:
         bench.answer(2, failed)
         await asyncio.sleep(2)
@@ -503,6 +504,34 @@ async def test_nothing_goes_on_after_the_end() -> None:
 
 
 @virtual.test
+async def test_a_change_that_was_cut_off_is_caught_up_with() -> None:
+    bench = Bench(10_000)
+    async with bench:
+        bench.pool.update([BackendSpec("10.0.0.2", port) for port in range(1, 10_001)])
+        following = asyncio.create_task(bench.health.follow())
+        await asyncio.sleep(0)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        assert bench.health.conditions.keys() != set(bench.pool.backends)
+        await bench.health.follow()
+        assert bench.health.conditions.keys() == set(bench.pool.backends)
+
+
+@virtual.test
+async def test_the_end_leaves_nothing_untold() -> None:
+    """What the checks have just found counts for a config that goes on from it."""
+    async with Bench(2, on_down="close") as bench:
+        await asyncio.sleep(1)
+        bench.answer(2, failed)
+        await asyncio.sleep(9)
+        while bench.states() == ["healthy"] * 2:
+            await asyncio.sleep(0.001)
+    assert bench.live() == [1]
+    await asyncio.sleep(0)
+    assert bench.closed == ["10.0.0.1:2"]
+
+
+@virtual.test
 async def test_a_change_of_ten_thousand_leaves_the_loop_free() -> None:
     """It is worked off in slices."""
     turns = 0
@@ -515,7 +544,7 @@ async def test_a_change_of_ten_thousand_leaves_the_loop_free() -> None:
             turns += 1
 
     task = asyncio.create_task(others())
-    await bench.health.take(bench.change)
+    await bench.health.follow()
     task.cancel()
     assert turns >= 5
     assert len(bench.health.conditions) == 10_000

@@ -184,6 +184,32 @@ async def test_one_that_is_removed_is_cancelled_and_not_reported() -> None:
 
 
 @virtual.test
+async def test_one_that_is_removed_as_its_time_ends_is_not_reported() -> None:
+    bench = Bench(interval=10, timeout=1)
+    bench.check.takes = 60
+    [backend] = bench.backends
+    task = asyncio.create_task(for_seconds(bench, 5))
+    await asyncio.sleep(0.1)
+    bench.loop._entries[backend].expire()
+    bench.loop.remove(backend)
+    await task
+    assert bench.outcomes == []
+
+
+@virtual.test
+async def test_places_of_removed_ones_are_free_again() -> None:
+    """However early they are removed."""
+    bench = Bench(6, interval=1, at_once=2)
+    bench.check.takes = 0.1
+    task = asyncio.create_task(for_seconds(bench, 30))
+    for backend in bench.backends[:5]:
+        await asyncio.sleep(0)
+        bench.loop.remove(backend)
+    await task
+    assert len(bench.check.times(bench.backends[5].address)) >= 28
+
+
+@virtual.test
 async def test_one_that_comes_later_is_checked_at_once() -> None:
     bench = Bench(2, interval=10)
     first, later = bench.backends
