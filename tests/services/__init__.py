@@ -18,7 +18,9 @@ The servers:
     pebble.py                                           an ACME CA
     openssl.py                                          plain TLS
     prometheus.py                                       who scrapes the metrics
-    load.py                                             load generators: ab, wrk, redis-benchmark
+    load.py                                             load generators: ab, wrk, redis-benchmark, dnsperf
+    dig.py                                              a DNS client
+    networks.py                                         a client, a balancer and a backend on a network each
 
 A server is a context manager: `with Redis() as redis: redis.port`. Over stop() and start() it keeps ports and data.
 """

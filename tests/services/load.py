@@ -2,7 +2,9 @@
 
 import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 from tests.services import apt
 from tests.services.process import LOOPBACK
@@ -57,8 +59,42 @@ def redis_benchmark(port: int, *, command: str, requests: int, clients: int, siz
     return report
 
 
-def _run(*command: str) -> str:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=90)
+@dataclass(frozen=True)
+class DnsLoad:
+    """What dnsperf saw: queries sent, answered with NOERROR, and given up after 5 s."""
+
+    sent: int
+    answered: int
+    lost: int
+
+
+def dnsperf(
+    port: int,
+    questions: Iterable[str],
+    *,
+    queries: int,
+    clients: int = 1,
+    outstanding: int = 100,
+    host: str = LOOPBACK,
+) -> DnsLoad:
+    """`queries` queries over UDP, of the questions ("name type") in turn, `outstanding` at a time in all.
+
+    A client is a socket.
+    """
+    flags = ["-s", host, "-p", port, "-c", clients, "-q", outstanding, "-n", 1]
+    asked = "".join(f"{question}\n" for question in islice(cycle(questions), queries))
+    report = _run(apt.command("dnsperf", "dnsperf"), *(str(flag) for flag in flags), stdin=asked)
+    return DnsLoad(
+        sent=_count(r"Queries sent:\s+(\d+)", report),
+        answered=_count(r"NOERROR (\d+)", report),
+        lost=_count(r"Queries lost:\s+(\d+)", report),
+    )
+
+
+def _run(*command: str, stdin: str = "") -> str:
+    done = subprocess.run(
+        command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=90
+    )
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]}: exit status {done.returncode}\n{done.stdout}")
     return done.stdout

@@ -85,13 +85,8 @@ class IsolatedServer(Server):
     @contextmanager
     def network(self) -> Iterator[None]:
         """Puts the calling thread, and what it starts meanwhile, into the server's network; no thread that is there."""
-        with _namespace(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net") as outside:
-            with _namespace(f"/proc/{self.main_pid}/ns/net") as inside:
-                _enter(inside)
-            try:
-                yield
-            finally:
-                _enter(outside)
+        with inside(f"/proc/{self.main_pid}/ns/net"):
+            yield
 
     def run_inside(self, *command: str | Path) -> str:
         """Output of a command that runs in the server's network and sees its mounts."""
@@ -151,7 +146,22 @@ def _is_group(folder: Path) -> bool:
 
 
 @contextmanager
-def _namespace(path: str) -> Iterator[int]:
+def inside(network: str | Path) -> Iterator[None]:
+    """Puts the calling thread, and what it starts meanwhile, into a network, given as the file of its namespace.
+
+    Sockets stay in the network in which they were made.
+    """
+    with _namespace(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net") as outside:
+        with _namespace(network) as there:
+            _enter(there)
+        try:
+            yield
+        finally:
+            _enter(outside)
+
+
+@contextmanager
+def _namespace(path: str | Path) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield descriptor

@@ -23,8 +23,9 @@ IDLE = 60.0
 """Seconds of silence that end a session whose server has no idle timeout: an answer that got lost would leave it open
 for ever."""
 
-AVOIDED = 1.0
-"""Seconds that a backend which refused gets no new session, as long as another one can have it."""
+AVOIDED = 10.0
+"""Seconds that a backend which refused gets no new session, as long as another one can have it. The datagram that finds
+out is lost, and what asks seldom should not lose every other one."""
 
 REFUSALS = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.ENOENT})
 """What means that a backend is not there. Not among them: EAGAIN and ENOBUFS (a full queue), EMSGSIZE (more than the

@@ -1,0 +1,280 @@
+"""UDP through the running balancer: real DNS, with every question and answer counted, and thousands of clients."""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dns.message
+import dns.rdatatype
+import pytest
+
+from tests.integration.conftest import Serve
+from tests.services import apt
+from tests.services.balancer import Balancer
+from tests.services.dig import dig
+from tests.services.load import DnsLoad, dnsperf
+from tests.services.networks import BACKEND, BACKEND_6, CLIENT, CLIENT_6, FRONT, FRONT_6, Networks
+from tests.services.nsd import Nsd
+from tests.services.process import LOOPBACK
+
+ZONE = "example.test"
+NAMES = [f"n{number}" for number in range(100)]
+QUESTIONS = [f"{name}.{ZONE} A" for name in NAMES]
+SESSIONS = 10_000
+
+
+def before(*backends: str, **keys: str | int) -> Balancer:
+    """A balancer of UDP; keys of the section [udp] have a dot: **{"udp.max_responses": 1}."""
+    return Balancer.before(*backends, protocol="udp", **{"balance": "roundrobin", "client_idle_timeout": "5s", **keys})
+
+
+def name_server(serve: Serve, address: str = "127.0.0.9") -> Nsd:
+    """One that knows all NAMES, and gives away who it is by `who`."""
+    nsd = serve(Nsd())
+    texts = [f'big TXT "{number:04} {"x" * 200}"' for number in range(15)]
+    hosts = [f"{name} A 192.0.2.{number}" for number, name in enumerate(NAMES)]
+    nsd.write_zone(ZONE, [f"who A {address}", "six AAAA 2001:db8::1", *hosts, *texts])
+    return nsd
+
+
+def queries(nsd: Nsd) -> int:
+    """Queries over UDP that the server has counted since the last call."""
+    done = nsd._control("stats")
+    assert done.returncode == 0, done.stderr
+    return next(int(line.partition("=")[2]) for line in done.stdout.splitlines() if line.startswith("num.udp="))
+
+
+def until(holds: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def open_files(process: Balancer) -> int:
+    return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+def test_dig_gets_the_answers_of_the_name_server(serve: Serve) -> None:
+    nsd = name_server(serve)
+    balancer = serve(before(nsd.host))
+    for name, kind, *flags in (("n7", "A"), ("six", "AAAA"), ("big", "TXT", "+bufsize=4096", "+ignore"), ("ns", "A")):
+        direct = dig(nsd.port, f"{name}.{ZONE}", kind, *flags)
+        assert direct
+        assert sorted(dig(balancer.port, f"{name}.{ZONE}", kind, *flags)) == sorted(direct)
+
+
+@pytest.mark.parametrize("bind", ["", "[::1]", LOOPBACK])
+def test_dig_gets_an_answer_from_where_it_asked(serve: Serve, bind: str) -> None:
+    """dig takes no answer from another address. A balancer of all addresses has two protocols and many of them."""
+    nsd = name_server(serve)
+    balancer = before(nsd.host)
+    balancer.config.write_text(
+        balancer.config.read_text().replace(f"{LOOPBACK}:{balancer.port}", f"{bind}:{balancer.port}")
+    )
+    serve(balancer)
+    for host in {"": [LOOPBACK, "127.1.2.3", "::1"], "[::1]": ["::1"]}.get(bind, [bind]):
+        assert dig(balancer.port, f"n7.{ZONE}", host=host) == ["192.0.2.7"]
+
+
+def test_no_query_of_dnsperf_is_lost(serve: Serve) -> None:
+    """100 sockets, each with a session of its own; what both servers count is what was asked."""
+    servers = [name_server(serve), name_server(serve)]
+    balancer = serve(before(*(nsd.host for nsd in servers)))
+    for nsd in servers:
+        queries(nsd)
+    assert dnsperf(balancer.port, QUESTIONS, queries=50_000, clients=100, outstanding=200) == DnsLoad(50_000, 50_000, 0)
+    shares = [queries(nsd) for nsd in servers]
+    assert sum(shares) == 50_000
+    assert min(shares) > 20_000
+
+
+def test_with_a_session_for_each_query_the_servers_share_evenly_and_none_is_lost(serve: Serve) -> None:
+    servers = [name_server(serve), name_server(serve)]
+    balancer = serve(before(*(nsd.host for nsd in servers), **{"udp.max_requests": 1, "udp.max_responses": 1}))
+    for nsd in servers:
+        queries(nsd)
+    assert dnsperf(balancer.port, QUESTIONS, queries=20_000, clients=5, outstanding=50) == DnsLoad(20_000, 20_000, 0)
+    assert [queries(nsd) for nsd in servers] == [10_000, 10_000]
+    idle = open_files(balancer)
+    dig(balancer.port, f"n1.{ZONE}")
+    until(lambda: open_files(balancer) == idle)
+
+
+def test_a_name_server_that_dies_costs_dig_no_answer(serve: Serve) -> None:
+    """One question goes to it and is refused: dig asks again, and is answered elsewhere. It is back a while later."""
+    servers = [name_server(serve, "127.0.0.1"), name_server(serve, "127.0.0.2")]
+    balancer = serve(before(*(nsd.host for nsd in servers), **{"udp.max_responses": 1}))
+
+    def askers() -> Counter[str]:
+        return Counter(dig(balancer.port, f"who.{ZONE}")[0] for _ in range(10))
+
+    assert askers() == {"127.0.0.1": 5, "127.0.0.2": 5}
+    servers[0].kill()
+    assert askers() == {"127.0.0.2": 10}
+    assert "refused: Connection refused" in balancer.log_text()
+    servers[0].start()
+    until(lambda: len(askers()) == 2)
+
+
+def test_a_probe_over_udp_takes_out_a_server_that_answers_wrongly(serve: Serve) -> None:
+    """REFUSED comes back as quickly as an answer does: no connect fails, only the check notices."""
+    servers = [name_server(serve, "127.0.0.1"), name_server(serve, "127.0.0.2")]
+    question = dns.message.make_query(f"who.{ZONE}", dns.rdatatype.A)
+    question.id = 0x4142
+    balancer = before(*(nsd.host for nsd in servers), **{"udp.max_responses": 1})
+    escaped = "".join(f"\\\\x{byte:02x}" for byte in question.to_wire())
+    with balancer.config.open("a") as config:
+        config.write(
+            '[servers.web.healthcheck]\nkind = "probe"\nprobe_protocol = "udp"\ninterval = "100ms"\n'
+            f'timeout = "1s"\nprobe_send = "{escaped}"\nprobe_recv = "AB\\\\x85\\\\x00"\n'  # no error, authoritative
+        )
+    serve(balancer)
+    until(lambda: len({*(dig(balancer.port, f"who.{ZONE}")[0] for _ in range(4))}) == 2)
+    servers[0].delete_zone(ZONE)
+    until(lambda: "is unhealthy" in balancer.log_text())
+    assert {dig(balancer.port, f"who.{ZONE}")[0] for _ in range(10)} == {"127.0.0.2"}
+
+
+@contextlib.contextmanager
+def many_clients(count: int, port: int) -> Iterator[list[socket.socket]]:
+    """Sockets connected to the balancer, each on a loopback address and port of its own.
+
+    Their ports are below those that the kernel gives away: sessions take as many of these.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < count + 1000:
+        pytest.skip(f"{count} clients need as many files, and only {hard} are allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    clients: list[socket.socket] = []
+    try:
+        for number in range(count):
+            client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            clients.append(client)
+            client.bind((f"127.9.{number // 250}.{number % 250 + 1}", 1053))
+            client.connect((LOOPBACK, port))
+            client.settimeout(10)
+        yield clients
+    finally:
+        for client in clients:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def anonymous_kib(process: Balancer) -> int:
+    """Memory that is no file's."""
+    rows = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    return next(int(row.split()[1]) for row in rows if row.startswith("Anonymous:"))
+
+
+def test_ten_thousand_sessions_are_open_at_once_cost_little_and_end_on_time(serve: Serve) -> None:
+    nsd = name_server(serve)
+    balancer = serve(before(nsd.host, client_idle_timeout="6s"))
+    questions = [dns.message.make_query(f"{name}.{ZONE}", dns.rdatatype.A) for name in NAMES]
+    dig(balancer.port, f"n1.{ZONE}")
+    idle, memory = open_files(balancer), anonymous_kib(balancer)
+    with many_clients(SESSIONS, balancer.port) as clients:
+        for turn in range(2):
+            for first in range(0, SESSIONS, 100):  # so many at a time as the name server's socket surely holds
+                some = clients[first : first + 100]
+                for client, question in zip(some, questions, strict=True):
+                    client.send(question.to_wire())
+                for client, question in zip(some, questions, strict=True):
+                    answer = dns.message.from_wire(client.recv(4096)) if turn else client.recv(4096)
+                    assert turn == 0 or question.is_response(answer)
+            if turn == 0:
+                assert open_files(balancer) >= idle + SESSIONS - 1
+                assert anonymous_kib(balancer) - memory < 2 * SESSIONS  # KiB
+        last = time.monotonic()
+        until(lambda: open_files(balancer) < idle, 30)
+        assert time.monotonic() - last < 15
+    assert dig(balancer.port, f"n7.{ZONE}") == ["192.0.2.7"]
+
+
+def test_sessions_go_on_over_a_reload_and_until_the_server_stops(serve: Serve) -> None:
+    nsd = name_server(serve)
+    balancer = serve(before(nsd.host, shutdown_timeout="20s"))
+    question = dns.message.make_query(f"n7.{ZONE}", dns.rdatatype.A)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.connect((LOOPBACK, balancer.port))
+
+        def ask() -> bool:
+            client.send(question.to_wire())
+            return question.is_response(dns.message.from_wire(client.recv(4096)))
+
+        assert ask()
+        held = open_files(balancer)
+        text = balancer.config.read_text()
+        balancer.config.write_text(text.replace("[servers.web]", "[servers.web]\nmax_connections = 7"))
+        balancer.signal(signal.SIGHUP)
+        until(lambda: "changed web" in balancer.log_text())
+        assert ask()
+        assert open_files(balancer) == held
+        balancer.signal(signal.SIGTERM)
+        until(lambda: "SIGTERM" in balancer.log_text())
+        assert ask()
+        with pytest.raises(ConnectionError):
+            dig(balancer.port, f"n7.{ZONE}", "A", "+tries=1", "+time=1")
+        balancer.signal(signal.SIGTERM)
+        assert balancer.process is not None
+        assert balancer.process.wait(10) == 0
+
+
+def test_a_port_in_use_is_one_line_with_the_remedy(serve: Serve) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind((LOOPBACK, 0))
+        port = taken.getsockname()[1]
+        balancer = Balancer.before(f"{LOOPBACK}:1", bind=f"{LOOPBACK}:{port}", protocol="udp", client_idle_timeout="1s")
+        with pytest.raises(Exception, match=rf"the port is in use: .*ss -lunp 'sport = :{port}'"):
+            serve(balancer)
+
+
+@pytest.fixture
+def networks() -> Iterator[Networks]:
+    try:
+        with Networks() as made:
+            yield made
+    except apt.Unavailable as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(reason))
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("transparent", [True, False], ids=["transparent", "not transparent"])
+@pytest.mark.parametrize("hosts", [(FRONT, CLIENT, BACKEND), (FRONT_6, CLIENT_6, BACKEND_6)], ids=["IPv4", "IPv6"])
+def test_the_backend_sees_the_client_where_that_is_asked_for(
+    serve: Serve, networks: Networks, hosts: tuple[str, str, str], transparent: bool
+) -> None:
+    front, client, backend = hosts
+    networks.intercept()
+    family = socket.AF_INET6 if ":" in front else socket.AF_INET
+    with networks.inside("backend"):
+        server = socket.socket(family, socket.SOCK_DGRAM)
+        server.bind((backend, 5300))
+    with networks.inside("client"):
+        asker = socket.socket(family, socket.SOCK_DGRAM)
+    with server, asker:
+        server.settimeout(5)
+        asker.settimeout(5)
+        bind, line = (f"[{front}]:5353", f"[{backend}]:5300") if ":" in front else (f"{front}:5353", f"{backend}:5300")
+        balancer = Balancer.before(
+            line, bind=bind, protocol="udp", client_idle_timeout="5s", **{"udp.transparent": transparent}
+        )
+        with networks.inside("balancer"):
+            serve(balancer)
+        asker.connect((front, 5353))
+        for number in range(3):
+            asker.send(b"question %d" % number)
+            data, peer = server.recvfrom(100)
+            assert data == b"question %d" % number
+            assert (peer[:2] == asker.getsockname()[:2]) is transparent
+            assert (peer[0] == client) is transparent
+            server.sendto(b"answer %d" % number, peer)
+            assert asker.recv(100) == b"answer %d" % number
