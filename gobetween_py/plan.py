@@ -18,6 +18,7 @@ from gobetween_py.config import Server as ServerConfig
 from gobetween_py.healthcheck.health import Health
 from gobetween_py.reload import difference
 from gobetween_py.server import Server
+from gobetween_py.tls.security import Security
 from gobetween_py.web import Site
 
 Make = Callable[[str, ServerConfig, socket.socket], Server]
@@ -36,6 +37,7 @@ class Change:
     sock: socket.socket | None
     discovery: Loop | None
     health: Health | None
+    tls: Security | None
 
 
 class Plan:
@@ -87,7 +89,7 @@ class Plan:
         """Open sockets and the log, make servers and sites: everything that can fail. Nothing that runs is touched.
 
         Raises:
-            BindError, OSError, DiscoveryError, or whatever a plugin raises.
+            BindError, CertificateError, OSError, DiscoveryError, or whatever a plugin raises.
         """
         old, new = self._old, self.new
         if "logging" in self.what.sections or set(old.secrets()) != set(new.secrets()):
@@ -101,7 +103,8 @@ class Plan:
             server, config = self._running[name], new.servers[name]
             discovery = server.discovery_of(config) if config.discovery != server.config.discovery else None
             health = server.health_of(config) if config.healthcheck != server.config.healthcheck else None
-            self.changing.append(Change(server, config, self._sockets.get(name), discovery, health))
+            tls = server.tls_of(config) if _tls(config) != _tls(server.config) else None
+            self.changing.append(Change(server, config, self._sockets.get(name), discovery, health, tls))
         for key, make_site in self._sections.items():
             if getattr(new, key).enabled:
                 self.sites_starting[key] = self._site(key, make_site)
@@ -174,3 +177,7 @@ class Plan:
             except BindError as error:
                 raise BindError(f"servers.{name}.bind: {error}") from error
             self._bound.append(config.bind)
+
+
+def _tls(config: ServerConfig) -> object:
+    return config.tls, config.backends_tls

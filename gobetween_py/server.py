@@ -31,6 +31,7 @@ from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.udp.listener import UdpListener
 from gobetween_py.resolve import Resolver, literal
 from gobetween_py.stages import introduces, stages_of
+from gobetween_py.tls.security import Security
 
 log = logging.getLogger("pygobetween.server")
 
@@ -62,7 +63,7 @@ class Server:
         counted: what is counted at the end of each connection, as far as `count_ends` says so.
 
     Raises:
-        BindError: from the constructor.
+        BindError, CertificateError: from the constructor.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Server:
         self.edits = Edits(self)
         self._refreshing = asyncio.Lock()
         self.discovery = self.discovery_of(config)
+        self.tls = self.tls_of(config)
         self._reactor = reactor
         self.counters = counters
         self.bind = config.bind
@@ -107,6 +109,7 @@ class Server:
         self._run("discovery", self.discovery.run())
         self._run("resolver", self.resolver.run())
         self._run("health", self.health.run())
+        self._run("tls", self.tls.run())
         self._run("rates", self._tick())
         await self._first_answer()
 
@@ -136,6 +139,7 @@ class Server:
         *,
         discovery: Loop | None = None,
         health: Health | None = None,
+        tls: Security | None = None,
     ) -> None:
         """Take another config in place, of the same protocol: connections and backends stay, with all they count.
 
@@ -144,11 +148,16 @@ class Server:
         Args:
             discovery: from `discovery_of(config)`, where the options are others than before.
             health: from `health_of(config)`, likewise.
+            tls: from `tls_of(config)`, likewise.
         """
         assert self.listener is not None
         before, self.config = self.config, config
         if (config.balance, config.priority_tiers) != (before.balance, before.priority_tiers):
             self.pool.set_algorithm(config.balance, priority_tiers=config.priority_tiers)
+        if tls is not None:
+            await self._end("tls")
+            self.tls = tls
+            self._run("tls", tls.run())
         self.listener.configure(self._settings(config))
         if config.backends != before.backends:
             self.overlay.change(before.backends, config.backends)
@@ -214,6 +223,10 @@ class Server:
             next_address=self.resolver.next_address,
             close_connections=self._break_off,
         )
+
+    def tls_of(self, config: ServerConfig) -> Security:
+        """TLS as a config says. Raises CertificateError."""
+        return Security(self.name, config)
 
     @property
     def port(self) -> int:
@@ -332,7 +345,7 @@ class Server:
             backend_idle_timeout=config.backend_idle_timeout,
             backend_connection_timeout=config.backend_connection_timeout,
             connect_attempts=config.connect_attempts,
-            stages=stages_of(config, self.pool),
+            stages=stages_of(config, self.pool, self.tls),
             datagrams=_datagrams(config.udp),
         )
 

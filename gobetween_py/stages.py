@@ -11,14 +11,15 @@ from discovery.pattern import Pattern
 from gobetween_py.config import Server
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.staged import Stages
+from gobetween_py.tls.security import Security
 
 log = logging.getLogger("pygobetween.server")
 
 
-def stages_of(config: Server, pool: Pool) -> Stages | None:
+def stages_of(config: Server, pool: Pool, tls: Security) -> Stages | None:
     """None for a server that needs none of it, whose connections then know nothing of it."""
     sent, received, sni = config.proxy_protocol, config.proxy_protocol_in, config.sni
-    if not (sent or received or sni or introduces(pool)):
+    if not (sent or received or sni or introduces(pool) or tls.termination or tls.origination):
         return None
     networks = received.trusted if received else ()
     patterns = sni is not None and sni.hostname_matching_strategy == "regexp"
@@ -29,6 +30,8 @@ def stages_of(config: Server, pool: Pool) -> Stages | None:
         hello_timeout=sni.read_timeout if sni else 0.0,
         version=sent.version if sent else "",
         tlvs=frozenset(sent.tlvs if sent else ()),
+        termination=tls.termination,
+        origination=tls.origination,
     )
 
 

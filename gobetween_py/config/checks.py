@@ -28,8 +28,6 @@ class Row(NamedTuple):
 
 NOT_YET: dict[str, Row] = {
     "ACME": Row(Acme, "", lambda _: True),
-    "protocol 'tls'": Row(Server, "protocol", lambda server: server.protocol == "tls"),
-    "TLS to backends": Row(Server, "backends_tls", lambda server: server.backends_tls),
 }
 """What the config knows but the program cannot do: refused by name. A feature that gets built loses its row here."""
 
@@ -42,6 +40,9 @@ NO_EFFECT: dict[str, Row] = {
     "has no effect unless protocol is 'tls'": Row(Server, "tls", lambda s: s.tls and s.protocol != "tls"),
     "has no effect unless protocol is 'udp'": Row(Server, "udp", lambda s: s.udp and s.protocol != "udp"),
     "has no effect when protocol is 'udp'": Row(Server, "sni", lambda s: s.sni and s.protocol == "udp"),
+    "has no effect while client_auth is 'none'": Row(
+        Tls, "client_ca_path", lambda tls: tls.client_ca_path and tls.client_auth == "none"
+    ),
     "has no effect": Row(Tls, "prefer_server_ciphers", lambda tls: tls.prefer_server_ciphers),
     "has no effect on connections to backends": Row(
         BackendsTls, "prefer_server_ciphers", lambda tls: tls.prefer_server_ciphers

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from pydantic import BaseModel
 
@@ -11,11 +12,14 @@ from gobetween_py.config.access_log import AccessLog
 from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
 from gobetween_py.config.models import Config
 from gobetween_py.config.server import Server
+from gobetween_py.tls.contexts import TlsError, client_context, server_context
 
 
 def missing_files(config: Config) -> None:
     """Raises ConfigErrors that names each file that is not there or cannot be read, and each program likewise."""
     problems = [*missing_in(config), *_log_files(config)]
+    missing = {problem.path for problem in problems}
+    problems += (problem for problem in _unusable_tls(config) if problem.path not in missing)
     if problems:
         raise ConfigErrors(problems)
 
@@ -38,6 +42,10 @@ def missing_in(section: BaseModel, path: Path = ()) -> Iterator[Problem]:
             program = value if isinstance(value, str) else value[0]
             if shutil.which(program) is None:
                 yield Problem(path_text(where), "is no program that can be run", repr(program))
+        elif isinstance(value, tuple):
+            for number, inner in enumerate(value):
+                if isinstance(inner, BaseModel):
+                    yield from missing_in(inner, (*where, number))
 
 
 def _in_use(section: BaseModel, name: str) -> bool:
@@ -56,6 +64,22 @@ def _unreadable(file: str) -> str:
     if not os.path.isfile(file):
         return "is not a file"
     return "" if os.access(file, os.R_OK, effective_ids=True) else "cannot be read: permission denied"
+
+
+def _unusable_tls(config: Config) -> Iterator[Problem]:
+    """Certificates and keys that are none, and the like."""
+    for name, server in config.servers.items():
+        if server.protocol == "tls" and server.tls is not None and not server.tls.acme_hosts:
+            yield from _unusable(partial(server_context, server.tls), ("servers", name, "tls"))
+        if server.backends_tls is not None:
+            yield from _unusable(partial(client_context, server.backends_tls), ("servers", name, "backends_tls"))
+
+
+def _unusable(make: Callable[[], object], path: Path) -> Iterator[Problem]:
+    try:
+        make()
+    except TlsError as error:
+        yield Problem(path_text((*path, *error.key)), error.reason, repr(error.value) if error.value else "")
 
 
 def _log_files(config: Config) -> Iterator[Problem]:

@@ -118,10 +118,10 @@ class Server(Section):
         return self
 
     @model_validator(mode="after")
-    def _proxy_protocol_over_tcp(self) -> Self:
+    def _no_proxy_protocol_over_udp(self) -> Self:
         for key in "proxy_protocol", "proxy_protocol_in":
-            if self.protocol != "tcp" and getattr(self, key) is not None:
-                raise RuleError(f"cannot be used with protocol '{self.protocol}', only with 'tcp'", key)
+            if self.protocol == "udp" and getattr(self, key) is not None:
+                raise RuleError("cannot be used with protocol 'udp'", key)
         return self
 
     @model_validator(mode="after")

@@ -1,14 +1,19 @@
 """`tls` and `backends_tls`: certificates, versions and ciphers towards clients and towards backends."""
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
+from discovery.duration import Duration
 from discovery.fields import Array, FileName, Flag, Required
 from gobetween_py.section import RuleError, Section, require_together
 
 Version = Literal["tls1", "tls1.1", "tls1.2", "tls1.3"]
 VERSIONS: tuple[Version, ...] = ("tls1", "tls1.1", "tls1.2", "tls1.3")
+
+Protocol = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
+"""A name of ALPN (RFC 7301)."""
 
 Cipher = Literal[
     "TLS_AES_128_GCM_SHA256",
@@ -40,7 +45,14 @@ Cipher = Literal[
 """The names of Go's crypto/tls, which are those of the IANA registry."""
 
 
-class _TlsSettings(Section):
+class CertificateFiles(Section):
+    """A certificate, with the chain up to its authority, and its key; both in PEM."""
+
+    cert_path: Annotated[FileName, Field(min_length=1)]
+    key_path: Annotated[FileName, Field(min_length=1)]
+
+
+class TlsSettings(Section):
     """What both directions have."""
 
     cert_path: FileName = ""
@@ -49,7 +61,10 @@ class _TlsSettings(Section):
     max_version: Version | None = None
     ciphers: Array[Cipher] = ()
     """Go's names; none = the library's choice. Without effect on TLS 1.3."""
-    session_tickets: Flag = False
+    alpn: Array[Protocol] = ()
+    """Protocols in order of preference, for instance "h2"; none = it is not spoken of."""
+    handshake_timeout: Duration = 10.0
+    """How long a handshake may take; "0" = for ever."""
     prefer_server_ciphers: Flag = False
     """Accepted for gobetween's sake; has no effect there either."""
 
@@ -66,22 +81,45 @@ class _TlsSettings(Section):
         return self
 
 
-class Tls(_TlsSettings):
+class Tls(TlsSettings):
     """Towards clients: required when the protocol is tls."""
 
+    certificates: Array[CertificateFiles] = ()
+    """Further certificates: a client gets the one for the name that it asks for, else the first of all."""
+    session_tickets: Flag = False
+    """Whether clients get tickets, with which they resume a session."""
+    client_auth: Literal["none", "request", "require"] = "none"
+    """Whether clients are asked for a certificate, and have to show one. One that is shown has to be valid."""
+    client_ca_path: FileName = ""
+    """Authorities that may have signed the clients' certificates."""
     acme_hosts: Array[Required] = ()
     """Host names whose certificates [acme] gets, instead of cert_path and key_path."""
 
     @model_validator(mode="after")
     def _some_certificate(self) -> Self:
-        if not (self.cert_path or self.key_path or self.acme_hosts):
-            raise ValueError("needs cert_path and key_path, or acme_hosts")
+        if not (self.cert_path or self.key_path or self.certificates or self.acme_hosts):
+            raise ValueError("needs cert_path and key_path, certificates, or acme_hosts")
         return self
 
+    @model_validator(mode="after")
+    def _clients_have_an_authority(self) -> Self:
+        if self.client_auth != "none" and not self.client_ca_path:
+            raise RuleError(f"is required with client_auth '{self.client_auth}'", "client_ca_path")
+        return self
 
-class BackendsTls(_TlsSettings):
+    def all_certificates(self) -> Iterator[tuple[tuple[str | int, ...], CertificateFiles]]:
+        """Every certificate, the first one first, with its place in the section."""
+        if self.cert_path:
+            yield (), CertificateFiles(cert_path=self.cert_path, key_path=self.key_path)
+        for number, files in enumerate(self.certificates):
+            yield ("certificates", number), files
+
+
+class BackendsTls(TlsSettings):
     """Towards backends. cert_path and key_path are a client certificate, where the backends ask for one."""
 
+    session_tickets: Flag = True
+    """Whether a backend's last session is resumed."""
     ignore_verify: Flag = False
     """Whether any certificate of a backend will do."""
     root_ca_cert_path: FileName = ""

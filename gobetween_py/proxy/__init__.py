@@ -7,6 +7,9 @@
     connection  one client from accept to close: connect to a backend, try another, relay, time out
     staged      a Connection with more to do before it relays: PROXY headers, in and out, and the ClientHello
     relay       one direction of a connection: recv/send for little, splice for much, half-close, reset
+    staged      a connection with more stages: headers of the PROXY protocol, the ClientHello
+    secured     a connection with TLS on one side or both: the handshakes
+    tls         one direction of such a connection
     pipes       the pipes that splice needs, kept for the next one
     wheel       coarse timers: a connection sits in the slot of its next deadline
     access      allow and deny rules by client address

@@ -26,7 +26,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from balancer import REFUSED, RX, TOTAL, TX, Backend
 from balancer.sni import Acquire
@@ -187,6 +187,9 @@ class Connection:
         listener.unserved(Reason.CONNECT if self.dials else Reason.NO_BACKEND)
         self.close(Reason.CONNECT if self.dials else Reason.NO_BACKEND)
 
+    half: ClassVar[type[Half]] = Half
+    """What a direction is made of."""
+
     begin = connect
     """What follows accept()."""
 
@@ -202,8 +205,8 @@ class Connection:
             return
         row = backend.row
         self.values[row + TOTAL] += 1
-        self.up = up = Half(self, self.client, upstream, row + TX)
-        up.opposite = down = Half(self, upstream, self.client, row + RX)
+        self.up = up = self.half(self, self.client, upstream, row + TX)
+        up.opposite = down = self.half(self, upstream, self.client, row + RX)
         down.opposite = up
         self.active = now = self.wheel.now
         self.answered = monotonic()

@@ -7,6 +7,7 @@ import socket
 from gobetween_py.proxy.acceptor import PAUSE, Acceptor
 from gobetween_py.proxy.connection import Connection
 from gobetween_py.proxy.front import GRACE, Front, Settings
+from gobetween_py.proxy.secured import SecuredConnection
 from gobetween_py.proxy.staged import StagedConnection
 
 HANDSHAKE = 0.2
@@ -26,7 +27,11 @@ class Listener(Front[Acceptor]):
 
     def configure(self, settings: Settings) -> None:
         super().configure(settings)
-        self._make = StagedConnection if settings.stages else Connection
+        stages = settings.stages
+        if stages and (stages.termination or stages.origination):
+            self._make: type[Connection] = SecuredConnection
+        else:
+            self._make = StagedConnection if stages else Connection
 
     def _leave(self, sock: socket.socket, entrance: Acceptor) -> None:
         self.reactor.loop.call_later(GRACE, entrance.bar)

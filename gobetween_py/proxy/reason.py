@@ -17,6 +17,8 @@ class Reason(Enum):
     UNTRUSTED = "untrusted_proxy"  # PROXY headers are expected here, and not from this address
     BAD_HEADER = "bad_proxy_header"
     NO_HEADER = "no_proxy_header"  # not whole within its time
+    TLS = "tls_handshake_failed"  # the client's
+    NO_TLS = "no_tls_handshake"  # not through within its time
     NO_HELLO = "no_client_hello"  # begun, but not whole within its time
     SNI = "sni_rejected"  # the client asks for a name that no backend has
     NO_BACKEND = "no_backend"  # none was pickable

@@ -17,6 +17,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from balancer.sni import Acquire
 from gobetween_py.proxy import client_hello, proxy_protocol
@@ -28,6 +29,9 @@ from gobetween_py.proxy.proxy_protocol import Header, HeaderError
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, PLAIN, READABLE, Half
 from gobetween_py.proxy.wheel import Wheel
+
+if TYPE_CHECKING:
+    from gobetween_py.proxy.secured import Origination, Termination
 
 PEEK = int(socket.MSG_PEEK) | DONTWAIT
 
@@ -48,6 +52,8 @@ class Stages:
             nothing in time, is routed as one without a name.
         hello_timeout: how long the ClientHello may take.
         version: of the header that backends get which do not say themselves, "1" or "2"; "" = none.
+        termination: TLS towards clients; None = none.
+        origination: TLS towards backends; None = none.
         tlvs: what version 2 tells beside the addresses: "authority", "alpn", "unique_id", "crc32c".
     """
 
@@ -57,6 +63,8 @@ class Stages:
     hello_timeout: float = 0.0
     version: str = ""
     tlvs: frozenset[str] = frozenset()
+    termination: Termination | None = None
+    origination: Origination | None = None
 
 
 class StagedConnection(Connection):

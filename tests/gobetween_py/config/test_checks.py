@@ -14,8 +14,6 @@ def server(**keys: object) -> dict[str, object]:
 
 USES: dict[str, dict[str, object]] = {
     "ACME": {"acme": {}},
-    "protocol 'tls'": {"servers": {"a": server(protocol="tls", tls=TLS)}},
-    "TLS to backends": {"servers": {"a": server(backends_tls={})}},
 }
 """Feature -> a config that uses it, and nothing else that is not available."""
 
@@ -52,6 +50,10 @@ def test_what_is_switched_off_is_accepted() -> None:
         (
             {"protocol": "tls", "tls": TLS | {"prefer_server_ciphers": True}},
             ["servers.a.tls.prefer_server_ciphers: has no effect"],
+        ),
+        (
+            {"protocol": "tls", "tls": TLS | {"client_ca_path": "ca.pem"}},
+            ["servers.a.tls.client_ca_path: has no effect while client_auth is 'none'"],
         ),
         (
             {"backends_tls": {"prefer_server_ciphers": True}},

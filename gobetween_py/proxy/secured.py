@@ -1,0 +1,253 @@
+"""A connection with TLS towards the client, towards the backend, or both.
+
+    accepted -> [PROXY header] -> [client's handshake] -> connecting -> [PROXY header out] -> [backend's handshake]
+             -> relaying
+
+No backend is dialled for a client that has not proved that it speaks TLS. A step of a handshake takes 100 µs of CPU and
+more, so it is ready work: between two of them everybody else gets a turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+
+from balancer import TX, Backend
+from gobetween_py.proxy.client_hello import ClientHello
+from gobetween_py.proxy.connection import AF_UNIX, FAILED, STREAM, Connection, CSocket
+from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.relay import BUFFER, DONTWAIT, READABLE
+from gobetween_py.proxy.staged import VERSIONS, StagedConnection
+from gobetween_py.proxy.tls import AGAIN, Tls, TlsHalf, WeakSocket, reason_of, wrap
+from gobetween_py.proxy.wheel import Wheel
+
+SESSIONS = 4096
+"""Backends whose last session is kept. When there are more, all are forgotten: that costs them a full handshake."""
+
+
+@dataclass(slots=True)
+class Termination:
+    """TLS towards clients.
+
+    Args:
+        context: of new connections; may be replaced at any time.
+        timeout: how long a handshake may take; seconds, 0 = no limit.
+    """
+
+    context: ssl.SSLContext
+    timeout: float
+
+
+@dataclass(slots=True)
+class Origination:
+    """TLS towards backends.
+
+    Args:
+        context: of new connections; may be replaced at any time.
+        timeout: how long a handshake may take; seconds, 0 = no limit.
+        resume: whether a backend is offered its last session again.
+    """
+
+    context: ssl.SSLContext
+    timeout: float
+    resume: bool = True
+    sessions: dict[tuple[Any, str], tuple[ssl.SSLContext, Any]] = field(default_factory=dict)
+
+    def wrap(self, sock: WeakSocket, backend: Backend, owner: SecuredConnection) -> Tls:
+        """TLS on a socket that is connected to a backend. Raises ValueError: there is no name to ask for."""
+        name = name_of(backend)
+        context = self.context
+        if not name and context.check_hostname:
+            raise ValueError("its certificate cannot be verified without a name: it needs an sni")
+        made_by, session = self.sessions.get((backend.key, name), (None, None))
+        if made_by is not context:
+            session = None
+        return wrap(context, sock, owner, server_name=name or None, session=session)
+
+    def keep(self, tls: Tls, backend: Backend) -> None:
+        """Remember the session of a connection that ends, if it can be resumed."""
+        session = tls.session if self.resume else None
+        if session is not None and (session.has_ticket or tls.version() != "TLSv1.3"):
+            if len(self.sessions) >= SESSIONS:
+                self.sessions.clear()
+            self.sessions[backend.key, name_of(backend)] = tls.context, session
+
+    def forget(self, backend: Backend) -> None:
+        """Its handshake failed: the next one is a full one."""
+        self.sessions.pop((backend.key, name_of(backend)), None)
+
+
+def name_of(backend: Backend) -> str:
+    """What a backend is asked for, and its certificate verified by: its sni, else its host; "" = it has neither."""
+    return backend.sni or ("" if backend.family == AF_UNIX else backend.host)
+
+
+class SecuredConnection(StagedConnection):
+    """A connection of a listener whose `Stages` have TLS.
+
+    Attributes:
+        client_tls, backend_tls: the ssl objects; None = that side is plain, or not that far yet.
+    """
+
+    __slots__ = ("__weakref__", "backend_tls", "client_tls", "queued")
+
+    half = TlsHalf
+
+    def begin(self) -> None:
+        """The first stage there is."""
+        self.client_tls: Tls | None = None
+        self.backend_tls: Tls | None = None
+        self.queued = False  # whether a step of a handshake is ready work
+        os.set_blocking(self.client_fd, False)
+        super().begin()
+
+    def tls_on(self, sock: CSocket) -> Tls | None:
+        """The ssl object on one of the two sockets; None = it is plain."""
+        return self.client_tls if sock is self.client else self.backend_tls
+
+    # the client's handshake
+
+    def connect(self) -> None:
+        """Dial a backend, and before the first one wait for the client's handshake."""
+        termination = self.stages.termination
+        if termination is None or self.client_tls is not None:
+            super().connect()
+        else:
+            self._enter(self.client_speaks, self._client_late, termination.timeout)
+
+    def client_speaks(self, events: int) -> None:
+        """There may be more of the client's handshake, or room for ours."""
+        if events & READABLE or self.client_tls is not None:
+            self._queue(self._shake_client)
+
+    def _queue(self, step: Any) -> None:
+        if not self.queued:
+            self.queued = True
+            self.ready.append(step)
+
+    def _shake_client(self) -> None:
+        self.queued = False
+        termination = self.stages.termination
+        if self.closed or self.late is None or termination is None:
+            return
+        if self.client_tls is None:  # one that says nothing costs no ssl object
+            if self._peek(0, 1) is None:
+                return
+            self.client = client = WeakSocket(int(self.client.family), STREAM, 0, self.client.detach())
+            self.client_tls = wrap(termination.context, client, self, server_side=True)
+        try:
+            self.client_tls.do_handshake()
+        except AGAIN:
+            return
+        except OSError as error:
+            with contextlib.suppress(
+                OSError
+            ):  # what is left unread would make the end a reset, which outruns our alert
+                self.client.recv(BUFFER, DONTWAIT)
+            self._turn_away(Reason.TLS, f"TLS handshake with {self._who}: {reason_of(error)}")
+            return
+        self._leave()
+        protocol = self.client_tls.selected_alpn_protocol()
+        if protocol is not None:
+            self.hello = ClientHello(self.hello.name if self.hello else "", (protocol,))
+        super().connect()
+
+    def _client_late(self) -> None:
+        self._turn_away(Reason.NO_TLS, f"no TLS handshake with {self._who} in time")
+
+    # the backend's handshake
+
+    def connecting(self, events: int) -> None:
+        """The backend has answered: begin its handshake, or relay; or try another."""
+        if not events & FAILED and self.backend is not None:
+            version = self.backend.spec.proxy_protocol or self.stages.version
+            if version in VERSIONS and not self._send_header(version):
+                return
+            if self.stages.origination is not None:
+                self._greet()
+                return
+        Connection.connecting(self, events)
+
+    def _send_header(self, version: str) -> bool:
+        """The PROXY header goes before everything, also before TLS (PROXY protocol, 2). Whether the backend took it."""
+        upstream, backend = self.upstream, self.backend
+        assert upstream is not None
+        assert backend is not None
+        header = self._header_out(version)
+        try:
+            sent = upstream.send(header, DONTWAIT)  # into an empty buffer
+        except OSError as error:
+            self._fail(reason_of(error))
+            return False
+        self.values[backend.row + TX] += sent
+        if sent < len(header):
+            self._fail("no room for the PROXY header")
+            return False
+        return True
+
+    def _greet(self) -> None:
+        upstream, backend, origination = self.upstream, self.backend, self.stages.origination
+        assert upstream is not None
+        assert backend is not None
+        assert origination is not None
+        self._leave_slot()
+        self.upstream = sock = WeakSocket(backend.family, STREAM, 0, upstream.detach())
+        try:
+            self.backend_tls = origination.wrap(sock, backend, self)
+        except ValueError as error:  # UnicodeError too, of a name that is none
+            self._fail(str(error))
+            return
+        self.listener.reactor.handlers[sock.fileno()] = self.backend_speaks
+        self.late = self._backend_late
+        if origination.timeout:
+            self._sit(self.wheel.now + Wheel.ticks(origination.timeout))
+        self._queue(self._shake_backend)
+
+    def backend_speaks(self, _events: int) -> None:
+        """There may be more of the backend's handshake, or room for ours."""
+        self._queue(self._shake_backend)
+
+    def _shake_backend(self) -> None:
+        self.queued = False
+        tls, backend, origination = self.backend_tls, self.backend, self.stages.origination
+        if self.closed or tls is None or backend is None or origination is None:
+            return
+        try:
+            tls.do_handshake()
+        except AGAIN:
+            return
+        except OSError as error:
+            origination.forget(backend)
+            self._fail(f"TLS handshake: {reason_of(error)}")
+            return
+        self.late = None
+        self._leave_slot()
+        Connection.connecting(self, select.EPOLLIN)  # some of its data may have come along
+
+    def _backend_late(self) -> None:
+        self._refused("no TLS handshake in time")
+        self.connect()  # at once: the wheel turns between two batches, and nobody looks at the ready list
+
+    def _fail(self, why: str) -> None:
+        """This backend will not do: try another."""
+        self._leave_slot()
+        self._refused(why)
+        self.ready.append(self._connect_again)
+
+    def _refused(self, why: str) -> None:
+        self.backend_tls = self.late = None
+        super()._refused(why)
+
+    # the end
+
+    def close(self, reason: Reason) -> None:
+        if not self.closed:
+            origination = self.stages.origination
+            if origination is not None and self.backend_tls is not None and self.up is not None and self.backend:
+                origination.keep(self.backend_tls, self.backend)
+            super().close(reason)
+            self.client_tls = self.backend_tls = None

@@ -1,0 +1,468 @@
+"""TLS towards clients and backends: handshakes, bytes, ends and truncation, on real sockets."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from balancer import REFUSED
+from gobetween_py.config.tls import BackendsTls, CertificateFiles, Tls
+from gobetween_py.proxy import proxy_protocol
+from gobetween_py.proxy.front import Settings
+from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.secured import Origination, Termination
+from gobetween_py.proxy.staged import Stages
+from gobetween_py.tls.contexts import client_context, server_context
+from tests.gobetween_py.proxy.rig import Rig
+from tests.gobetween_py.proxy.test_end import Told
+from tests.gobetween_py.proxy.tls_peer import TlsPeer, TruncatedError
+from tests.services.certificates import Authority, Certificate
+
+SIDES = ["client", "backend", "both"]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def own(authority: Authority) -> Certificate:
+    return authority.issue("localhost")
+
+
+def files(certificate: Certificate) -> CertificateFiles:
+    return CertificateFiles(cert_path=str(certificate.certificate), key_path=str(certificate.key))
+
+
+class Ends:
+    """A rig with TLS on the client's side, the backends' side, or both; and peers that speak it."""
+
+    def __init__(self, authority: Authority, own: Certificate, side: str, **stages: object) -> None:
+        self.authority = authority
+        self.client_side, self.backend_side = side in ("client", "both"), side in ("backend", "both")
+        pair = {"cert_path": str(own.certificate), "key_path": str(own.key)}
+        timeout = float(stages.pop("timeout", 5.0))  # type: ignore[arg-type]
+        self.server = server_context(Tls(session_tickets=True, **pair))
+        self.termination = Termination(self.server, timeout) if self.client_side else None
+        backends = client_context(BackendsTls(root_ca_cert_path=str(authority.ca)))
+        self.origination = Origination(backends, timeout) if self.backend_side else None
+        self.settings = Settings(
+            stages=Stages(termination=self.termination, origination=self.origination, **stages)  # type: ignore[arg-type]
+        )
+        self.client_context = authority.context()
+
+    async def client(self, rig: Rig, name: str = "localhost", **options: object) -> "TlsPeer | Plain":
+        sock = await rig.connect()
+        if not self.client_side:
+            return Plain(rig, sock)
+        peer = TlsPeer(sock, self.client_context, name, **options)  # type: ignore[arg-type]
+        await peer.handshake()
+        return peer
+
+    async def backend(self, rig: Rig, number: int = 0) -> "TlsPeer | Plain":
+        sock = await rig.accept(number)
+        if not self.backend_side:
+            return Plain(rig, sock)
+        peer = TlsPeer(sock, self.server)
+        await peer.handshake()
+        return peer
+
+    async def pair(self, rig: Rig) -> "tuple[TlsPeer | Plain, TlsPeer | Plain]":
+        client, backend = await asyncio.gather(self.client(rig), self.backend(rig))
+        return client, backend
+
+
+class Plain:
+    """A peer without TLS, driven in the same way."""
+
+    def __init__(self, rig: Rig, sock: socket.socket) -> None:
+        self.rig, self.socket = rig, sock
+
+    async def send(self, data: bytes) -> None:
+        await self.rig.send(self.socket, data)
+
+    async def receive(self, size: int = 65_536) -> bytes:
+        return await self.rig.receive(self.socket, size)
+
+    async def receive_all(self) -> bytes:
+        return await self.rig.receive_all(self.socket)
+
+    async def notify(self) -> None:
+        self.socket.shutdown(socket.SHUT_WR)
+
+    async def close(self) -> None:
+        self.socket.close()
+
+
+MakeEnds = Callable[..., Ends]
+
+
+@pytest.fixture
+def ends(authority: Authority, own: Certificate) -> MakeEnds:
+    return lambda side, **stages: Ends(authority, own, side, **stages)
+
+
+# bytes
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_messages_pass_both_ways(ends: MakeEnds, side: str) -> None:
+    it = ends(side)
+    async with Rig(settings=it.settings) as rig:
+        told = Told(rig)
+        client, backend = await it.pair(rig)
+        for round_ in range(3):
+            await client.send(b"question %d" % round_)
+            assert await backend.receive() == b"question %d" % round_
+            await backend.send(b"answer %d" % round_)
+            assert await client.receive() == b"answer %d" % round_
+        await client.close()
+        await backend.close()
+        await rig.until(lambda: told.reasons)
+        assert told.bytes == [(30, 24)]
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_much_arrives_whole_in_either_direction(ends: MakeEnds, side: str) -> None:
+    """More than all buffers hold, with readers that come late: every stall is resumed."""
+    it = ends(side)
+    there, back = os.urandom(6 << 20), os.urandom(6 << 20)
+    async with Rig(settings=it.settings) as rig:
+        client, backend = await it.pair(rig)
+
+        async def receive_exactly(peer: "TlsPeer | Plain", size: int) -> bytes:
+            await asyncio.sleep(0.2)
+            parts = b""
+            while len(parts) < size:
+                parts += await peer.receive()
+            return parts
+
+        sending = asyncio.create_task(client.send(there))
+        assert await receive_exactly(backend, len(there)) == there
+        await sending
+        sending = asyncio.create_task(backend.send(back))
+        assert await receive_exactly(client, len(back)) == back
+        await sending
+        await client.close()
+        await backend.close()
+
+
+async def test_a_server_that_speaks_first_is_heard(ends: MakeEnds) -> None:
+    """Its greeting may come in one packet with the end of its handshake."""
+    it = ends("both")
+    async with Rig(settings=it.settings) as rig:
+        client, backend = await it.pair(rig)
+        await backend.send(b"220 ready")
+        assert await client.receive() == b"220 ready"
+        await client.close()
+        await backend.close()
+
+
+# the handshake
+
+
+async def test_no_backend_is_dialled_before_the_clients_handshake(ends: MakeEnds) -> None:
+    it = ends("client")
+    async with Rig(settings=it.settings) as rig:
+        sock = await rig.connect()
+        await asyncio.sleep(0.2)
+        [connection] = rig.listener.connections
+        assert connection.attempts == 0
+        peer = TlsPeer(sock, it.client_context, "localhost")
+        await peer.handshake()
+        backend = await rig.accept()
+        await peer.close()
+        backend.close()
+
+
+async def test_a_handshake_a_byte_at_a_time_gets_through(ends: MakeEnds) -> None:
+    it = ends("client")
+    async with Rig(settings=it.settings) as rig:
+        sock = await rig.connect()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer = TlsPeer(sock, it.client_context, "localhost", step=1, pause=0.0005)
+        await peer.handshake()
+        backend = await rig.accept()
+        await peer.send(b"hello")
+        assert await rig.receive(backend) == b"hello"
+        await peer.close()
+        backend.close()
+
+
+async def test_a_handshake_has_its_time(ends: MakeEnds) -> None:
+    """A byte now and then does not prolong it; a silent client has no ssl object."""
+    it = ends("client", timeout=0.5)
+    async with Rig(settings=it.settings) as rig:
+        begun = time.monotonic()
+        silent, slow = await rig.connect(), await rig.connect()
+        peer = TlsPeer(slow, it.client_context, "localhost", step=1, pause=0.05)
+        with pytest.raises((ConnectionError, TruncatedError)):
+            await peer.handshake()
+        assert await rig.receive(silent) == b""
+        assert 0.5 <= time.monotonic() - begun < 8
+        silent.close()
+        slow.close()
+        assert rig.listener.refusals == {Reason.NO_TLS.value: 2}
+
+
+async def test_who_does_not_speak_tls_is_turned_away(ends: MakeEnds) -> None:
+    it = ends("client")
+    async with Rig(settings=it.settings) as rig:
+        told = Told(rig)
+        client = await rig.connect()
+        await rig.send(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await rig.receive_all(client)
+        client.close()
+        await rig.until(lambda: told.reasons)
+        assert told.reasons == [Reason.TLS]
+
+
+async def test_a_port_check_is_nobodys_fault(ends: MakeEnds) -> None:
+    it = ends("client")
+    async with Rig(settings=it.settings) as rig:
+        told = Told(rig)
+        (await rig.connect()).close()
+        await rig.until(lambda: told.reasons)
+        assert told.reasons == [Reason.CLIENT]
+        assert not rig.listener.refusals
+
+
+async def test_a_client_that_does_not_trust_the_certificate_gets_no_backend(ends: MakeEnds) -> None:
+    it = ends("client")
+    it.client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    async with Rig(settings=it.settings) as rig:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await it.client(rig)
+        await rig.until(lambda: rig.listener.refusals)
+        assert rig.listener.refusals == {Reason.TLS.value: 1}
+
+
+async def test_a_client_resumes_its_session(ends: MakeEnds) -> None:
+    it = ends("client")
+    async with Rig(settings=it.settings) as rig:
+        first, backend = await it.pair(rig)
+        await backend.send(b"x")
+        assert await first.receive() == b"x"  # the tickets came before
+        assert isinstance(first, TlsPeer)
+        session = first.tls.session
+        await first.close()
+        await backend.close()
+        again = await it.client(rig, session=session)
+        backend = await it.backend(rig)
+        assert isinstance(again, TlsPeer)
+        assert again.tls.session_reused
+        await again.close()
+        await backend.close()
+
+
+# the end
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_the_answer_to_a_half_closed_request_arrives(ends: MakeEnds, side: str) -> None:
+    it = ends(side)
+    async with Rig(settings=it.settings) as rig:
+        told = Told(rig)
+        client, backend = await it.pair(rig)
+        await client.send(b"request")
+        await client.notify()
+        assert await backend.receive_all() == b"request"
+        answer = os.urandom(1 << 20)
+        sending = asyncio.create_task(backend.send(answer))
+        received = b""
+        while len(received) < len(answer):
+            received += await client.receive()
+        await sending
+        await backend.notify()
+        assert received == answer
+        assert await client.receive() == b""
+        client.socket.close()
+        backend.socket.close()
+        await rig.until(lambda: told.reasons)
+        assert told.reasons == [Reason.CLIENT]
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_a_client_may_go_on_after_the_backends_end(ends: MakeEnds, side: str) -> None:
+    it = ends(side)
+    async with Rig(settings=it.settings) as rig:
+        told = Told(rig)
+        client, backend = await it.pair(rig)
+        await backend.send(b"that was all")
+        await backend.notify()
+        assert await client.receive_all() == b"that was all"
+        await client.send(b"one more")
+        assert await backend.receive() == b"one more"
+        await client.notify()
+        assert await backend.receive() == b""
+        client.socket.close()
+        backend.socket.close()
+        await rig.until(lambda: told.reasons)
+        assert told.reasons == [Reason.BACKEND]
+
+
+async def test_a_client_that_ends_without_close_notify_resets_the_backend(ends: MakeEnds) -> None:
+    """Or a truncated upload would look whole."""
+    it = ends("client")
+    async with Rig(settings=it.settings) as rig:
+        told = Told(rig)
+        client, backend = await it.pair(rig)
+        await client.send(b"half of an upl")
+        assert await backend.receive() == b"half of an upl"
+        client.socket.close()
+        with pytest.raises(ConnectionResetError):
+            await backend.receive()
+        await rig.until(lambda: told.reasons)
+        assert told.reasons == [Reason.CLIENT_RESET]
+        await backend.close()
+
+
+@pytest.mark.parametrize("side", ["backend", "both"])
+async def test_a_backend_that_ends_without_close_notify_resets_the_client(ends: MakeEnds, side: str) -> None:
+    it = ends(side)
+    async with Rig(settings=it.settings) as rig:
+        told = Told(rig)
+        client, backend = await it.pair(rig)
+        await backend.send(b"half of a downl")
+        assert await client.receive() == b"half of a downl"
+        backend.socket.close()
+        with pytest.raises((ConnectionResetError, TruncatedError)):
+            await client.receive()
+        await rig.until(lambda: told.reasons)
+        assert told.reasons == [Reason.BACKEND_RESET]
+        client.socket.close()
+
+
+async def test_an_idle_timeout_is_no_end_in_order(ends: MakeEnds) -> None:
+    """The client is not told that this was all."""
+    it = ends("client")
+    settings = Settings(stages=it.settings.stages, client_idle_timeout=0.3)
+    async with Rig(settings=settings) as rig:
+        client, backend = await it.pair(rig)
+        with pytest.raises((ConnectionResetError, TruncatedError)):
+            await client.receive()
+        client.socket.close()
+        await backend.close()
+
+
+async def test_the_end_waits_for_what_the_other_side_has_still_to_say(ends: MakeEnds) -> None:
+    """The backend ends while the client's upload is stalled: close_notify follows once that is read."""
+    it = ends("client")
+    upload = os.urandom(12 << 20)
+    async with Rig(settings=it.settings) as rig:
+        client, backend = await it.pair(rig)
+        sending = asyncio.create_task(client.send(upload))
+        await asyncio.sleep(0.3)
+        await backend.send(b"enough")
+        await backend.notify()
+        await asyncio.sleep(0.2)
+        received = b""
+        while len(received) < len(upload):
+            received += await backend.receive(1 << 20)
+        await sending
+        assert received == upload
+        assert await client.receive_all() == b"enough"
+        await client.close()
+        backend.socket.close()
+
+
+# backends
+
+
+async def test_another_backend_is_tried_when_a_handshake_fails(ends: MakeEnds) -> None:
+    """The first one closes in the middle of it, the second one completes it."""
+    it = ends("backend")
+    async with Rig(backends=2, settings=it.settings) as rig:
+        order = sorted(range(2), key=lambda n: rig.backends[n].getsockname()[1])
+        client = await it.client(rig)
+        (await rig.accept(order[0])).close()
+        backend = await it.backend(rig, order[1])
+        await client.send(b"hello")
+        assert await backend.receive() == b"hello"
+        assert sum(rig.counters.values[known.row + REFUSED] for known in rig.pool.backends) == 1
+        await client.close()
+        await backend.close()
+
+
+async def test_a_silent_backend_has_its_time(ends: MakeEnds) -> None:
+    it = ends("backend", timeout=0.3)
+    async with Rig(settings=it.settings) as rig:
+        told = Told(rig)
+        client = await it.client(rig)
+        backend = await rig.accept()
+        await rig.until(lambda: told.reasons)
+        assert told.reasons == [Reason.CONNECT]
+        backend.close()
+        await client.close()
+
+
+async def test_a_backend_whose_certificate_is_for_another_name_is_refused(
+    authority: Authority, own: Certificate
+) -> None:
+    it = Ends(authority, own, "backend")
+    it.server = server_context(Tls(certificates=(files(_for_another_name(authority)),)))
+    async with Rig(settings=it.settings) as rig:
+        told = Told(rig)
+        client = await it.client(rig)
+        with contextlib.suppress(ssl.SSLError, TruncatedError, ConnectionError):
+            await it.backend(rig)  # with TLS 1.3 a server is through before it is refused
+        await rig.until(lambda: told.reasons)
+        assert told.reasons == [Reason.CONNECT]
+        await client.close()
+
+
+def _for_another_name(authority: Authority) -> Certificate:
+    """Without the loopback addresses that the authority puts into its certificates."""
+    made = Certificate(authority.folder / "other.pem", authority.folder / "other.key")
+    import subprocess
+
+    ca = Path(authority.ca)
+    command = ["openssl", "req", "-x509", "-CA", ca, "-CAkey", ca.with_suffix(".key"), "-days", "1", "-nodes"]
+    command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=other", "-keyout", made.key]
+    command += ["-addext", "subjectAltName=DNS:other.example.com", "-out", made.certificate]
+    subprocess.run(command, check=True, capture_output=True)
+    return made
+
+
+async def test_a_backends_session_is_resumed(ends: MakeEnds) -> None:
+    it = ends("backend")
+    async with Rig(settings=it.settings) as rig:
+        told = Told(rig)
+        resumed = []
+        for round_ in range(3):
+            client, backend = await it.pair(rig)
+            assert isinstance(backend, TlsPeer)
+            await backend.send(b"x")
+            assert await client.receive() == b"x"
+            resumed.append(backend.tls.session_reused)
+            await client.close()
+            await backend.close()
+            await rig.until(lambda count=round_ + 1: len(told.reasons) == count)
+        assert resumed == [False, True, True]
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_the_proxy_header_comes_before_everything(ends: MakeEnds, side: str) -> None:
+    it = ends(side, version="2")
+    async with Rig(settings=it.settings) as rig:
+        accepting = asyncio.create_task(rig.accept())
+        client = await it.client(rig)
+        sock = await accepting
+        header = proxy_protocol.parse(await rig.receive(sock, 28))
+        assert header is not None
+        assert header[0].source == client.socket.getsockname()
+        backend: TlsPeer | Plain = Plain(rig, sock)
+        if it.backend_side:
+            backend = TlsPeer(sock, it.server)
+            await backend.handshake()
+        await client.send(b"hello")
+        assert await backend.receive() == b"hello"
+        await client.close()
+        await backend.close()
