@@ -80,7 +80,8 @@ def client_context(settings: BackendsTls) -> ssl.SSLContext:
 def names_of(files: CertificateFiles, key: Iterable[str | int]) -> frozenset[str]:
     """The host names that a certificate is for. Raises TlsError: it cannot be read."""
     try:
-        return names_in(files.cert_path)
+        with open(files.cert_path, "rb"):  # or OpenSSL would not say why it cannot
+            return names_in(files.cert_path)
     except OSError as error:  # ssl.SSLError too
         reason = "is no certificate in PEM: convert it with `openssl x509 -in FILE -inform DER -out FILE.pem`"
         raise TlsError(_file_reason(error, reason), *key, "cert_path", value=files.cert_path) from error

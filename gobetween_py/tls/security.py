@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 
 from gobetween_py.config import Server
-from gobetween_py.config.errors import path_text
+from gobetween_py.config.errors import Path, path_text
 from gobetween_py.proxy.secured import Origination, Termination
 from gobetween_py.tls.contexts import TlsError, client_context, server_context
 from gobetween_py.tls.renewal import Renewal
@@ -30,27 +30,27 @@ class Security:
         self.termination: Termination | None = None
         self.origination: Origination | None = None
         self._renewals: list[Renewal] = []
-        where = path_text(("servers", name))
+        where = ("servers", name)
         if config.protocol == "tls" and config.tls is not None:
             tls = config.tls
-            context = _made(f"{where}.tls", lambda: server_context(tls))
+            context = _made((*where, "tls"), lambda: server_context(tls))
             self.termination = Termination(context, tls.handshake_timeout)
             files = [file for _, pair in tls.all_certificates() for file in (pair.cert_path, pair.key_path)]
-            self._follow(f"{where}.tls", self._renew_termination, *files, tls.client_ca_path)
+            self._follow((*where, "tls"), self._renew_termination, *files, tls.client_ca_path)
         if config.backends_tls is not None:
             backends = config.backends_tls
-            context = _made(f"{where}.backends_tls", lambda: client_context(backends))
+            context = _made((*where, "backends_tls"), lambda: client_context(backends))
             self.origination = Origination(context, backends.handshake_timeout, backends.session_tickets)
             files = [backends.cert_path, backends.key_path, backends.root_ca_cert_path]
-            self._follow(f"{where}.backends_tls", self._renew_origination, *files)
+            self._follow((*where, "backends_tls"), self._renew_origination, *files)
 
     async def run(self) -> None:
         """Renew the contexts when files change, until cancelled. Open connections keep what they have."""
         await asyncio.gather(*(renewal.run() for renewal in self._renewals))
 
-    def _follow(self, where: str, renew: Callable[[], None], *files: str) -> None:
+    def _follow(self, where: Path, renew: Callable[[], None], *files: str) -> None:
         if any(files):
-            self._renewals.append(Renewal(where, filter(None, files), renew))
+            self._renewals.append(Renewal(path_text(where), filter(None, files), renew))
 
     def _renew_termination(self) -> None:
         assert self.termination is not None
@@ -63,8 +63,8 @@ class Security:
         self.origination.context = client_context(self._config.backends_tls)
 
 
-def _made(where: str, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+def _made(where: Path, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     try:
         return make()
     except TlsError as error:
-        raise CertificateError(f"{where}{path_text(('', *error.key))}: {error}") from error
+        raise CertificateError(f"{path_text((*where, *error.key))}: {error}") from error
