@@ -69,8 +69,8 @@ class Origination:
         return wrap(context, sock, owner, server_name=name or None, session=session)
 
     def keep(self, tls: Tls, backend: Backend) -> None:
-        """Remember the session of a connection that ends, if it can be resumed."""
-        session = tls.session if self.resume else None
+        """Remember the session of a connection, if it can be resumed."""
+        session = tls.session
         if session is not None and (session.has_ticket or tls.version() != "TLSv1.3"):
             if len(self.sessions) >= SESSIONS:
                 self.sessions.clear()
@@ -226,7 +226,23 @@ class SecuredConnection(StagedConnection):
             return
         self.late = None
         self._leave_slot()
-        Connection.connecting(self, select.EPOLLIN)  # some of its data may have come along
+        Connection.connecting(self, 0)
+        if origination.resume and self.up is not None:
+            self.up.opposite.read = self._read_first  # type: ignore[attr-defined]  # halves are of our class
+        if self.up is not None:
+            self.up.opposite.ready(select.EPOLLIN)  # some of its data may have come along
+
+    def _read_first(self, size: int) -> bytes:
+        """Read from the backend, and keep its session as soon as data came: in TLS 1.3 tickets come before the data."""
+        tls, backend, origination, up = self.backend_tls, self.backend, self.stages.origination, self.up
+        assert tls is not None
+        assert backend is not None
+        assert origination is not None
+        assert up is not None
+        data = tls.read(size)
+        up.opposite.read = tls.read  # type: ignore[attr-defined]
+        origination.keep(tls, backend)
+        return data
 
     def _backend_late(self) -> None:
         self._refused("no TLS handshake in time")
@@ -246,8 +262,5 @@ class SecuredConnection(StagedConnection):
 
     def close(self, reason: Reason) -> None:
         if not self.closed:
-            origination = self.stages.origination
-            if origination is not None and self.backend_tls is not None and self.up is not None and self.backend:
-                origination.keep(self.backend_tls, self.backend)
             super().close(reason)
             self.client_tls = self.backend_tls = None
