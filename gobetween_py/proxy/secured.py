@@ -20,9 +20,9 @@ from balancer import TX, Backend
 from gobetween_py.proxy.client_hello import ClientHello
 from gobetween_py.proxy.connection import AF_UNIX, FAILED, STREAM, Connection, CSocket
 from gobetween_py.proxy.reason import Reason
-from gobetween_py.proxy.relay import BUFFER, DONTWAIT, READABLE
+from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, READABLE
 from gobetween_py.proxy.staged import VERSIONS, StagedConnection
-from gobetween_py.proxy.tls import AGAIN, Tls, TlsHalf, WeakSocket, reason_of, wrap
+from gobetween_py.proxy.tls import AGAIN, Tls, TlsHalf, WeakSocket, reason_of, unread, wrap
 from gobetween_py.proxy.wheel import Wheel
 
 SESSIONS = 4096
@@ -150,7 +150,7 @@ class SecuredConnection(StagedConnection):
                 self.client.recv(BUFFER, DONTWAIT)
             self._turn_away(Reason.TLS, f"TLS handshake with {self._who}: {reason_of(error)}")
             return
-        self._leave()
+        self._leave(0)
         protocol = self.client_tls.selected_alpn_protocol()
         if protocol is not None:
             self.hello = ClientHello(self.hello.name if self.hello else "", (protocol,))
@@ -170,7 +170,7 @@ class SecuredConnection(StagedConnection):
             if self.stages.origination is not None:
                 self._greet()
                 return
-        Connection.connecting(self, events)
+        self._relay(events)
 
     def _send_header(self, version: str) -> bool:
         """The PROXY header goes before everything, also before TLS (PROXY protocol, 2). Whether the backend took it."""
@@ -226,11 +226,19 @@ class SecuredConnection(StagedConnection):
             return
         self.late = None
         self._leave_slot()
-        Connection.connecting(self, 0)
-        if origination.resume and self.up is not None:
-            self.up.opposite.read = self._read_first  # type: ignore[attr-defined]  # halves are of our class
-        if self.up is not None:
-            self.up.opposite.ready(select.EPOLLIN)  # some of its data may have come along
+        self._relay(0)
+        up = self.up
+        if up is not None and not self.closed:
+            if origination.resume:
+                up.opposite.read = self._read_first  # type: ignore[attr-defined]  # halves are of our class
+            up.opposite.ready(select.EPOLLIN)  # some of its data may have come along
+
+    def _relay(self, events: int) -> None:
+        """Relay, and begin with what the client has said since its handshake."""
+        Connection.connecting(self, events)
+        up, seen = self.up, self.seen
+        if up is not None and seen and not self.closed and (seen & ENDING or unread(self.client_fd)):
+            up.ready(seen)
 
     def _read_first(self, size: int) -> bytes:
         """Read from the backend, and keep its session as soon as data came: in TLS 1.3 tickets come before the data."""
