@@ -113,7 +113,10 @@ class Plan:
         """Start what is new and change what goes on, except for where it listens: takes as long as a first answer."""
         await asyncio.gather(
             *(server.begin() for server in self.starting.values()),
-            *(each.server.change(each.config, discovery=each.discovery, health=each.health) for each in self.changing),
+            *(
+                each.server.change(each.config, discovery=each.discovery, health=each.health, tls=each.tls)
+                for each in self.changing
+            ),
             *(site.start() for site in self.sites_starting.values()),
         )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import ssl
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, READABLE
 from gobetween_py.proxy.staged import VERSIONS, StagedConnection
 from gobetween_py.proxy.tls import AGAIN, Tls, TlsHalf, WeakSocket, reason_of, unread, wrap
 from gobetween_py.proxy.wheel import Wheel
+
+_PLAIN_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 
 SESSIONS = 4096
 """Backends whose last session is kept. When there are more, all are forgotten: that costs them a full handshake."""
@@ -82,8 +85,15 @@ class Origination:
 
 
 def name_of(backend: Backend) -> str:
-    """What a backend is asked for, and its certificate verified by: its sni, else its host; "" = it has neither."""
-    return backend.sni or ("" if backend.family == AF_UNIX else backend.host)
+    """What a backend is asked for, and its certificate verified by; "" = it has no name.
+
+    The first of its `sni` that is a plain name (others are wildcards and patterns, for choosing by the client's), else
+    its host.
+    """
+    for name in backend.sni.split(","):
+        if _PLAIN_NAME.fullmatch(name.strip()):
+            return name.strip()
+    return "" if backend.family == AF_UNIX else backend.host
 
 
 class SecuredConnection(StagedConnection):

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from balancer import REFUSED
+from balancer import REFUSED, BackendSpec, Counters, Pool
 from gobetween_py.config.tls import BackendsTls, CertificateFiles, Tls
 from gobetween_py.proxy import proxy_protocol
 from gobetween_py.proxy.front import Settings
 from gobetween_py.proxy.reason import Reason
-from gobetween_py.proxy.secured import Origination, Termination
+from gobetween_py.proxy.secured import Origination, Termination, name_of
 from gobetween_py.proxy.staged import Stages
 from gobetween_py.tls.contexts import client_context, server_context
 from tests.gobetween_py.proxy.rig import Rig
@@ -466,3 +466,14 @@ async def test_the_proxy_header_comes_before_everything(ends: MakeEnds, side: st
         assert await backend.receive() == b"hello"
         await client.close()
         await backend.close()
+
+
+@pytest.mark.parametrize(
+    ("sni", "name"),
+    [("a.test", "a.test"), ("*.a.test, b.test", "b.test"), (r"^shop\d+\.a\.test$", "127.0.0.1"), ("", "127.0.0.1")],
+)
+def test_a_backend_is_asked_for_by_its_first_plain_name(sni: str, name: str) -> None:
+    """An sni may also be a list, a wildcard or a pattern, which no certificate is verified by."""
+    pool = Pool("roundrobin", Counters())
+    [backend] = pool.update([BackendSpec("127.0.0.1", 1, sni=sni)]).added
+    assert name_of(backend) == name
