@@ -145,7 +145,7 @@ class SecuredConnection(StagedConnection):
         if self.closed or self.late is None or termination is None:
             return
         if self.client_tls is None:  # one that says nothing costs no ssl object
-            if self._peek(0, 1) is None:
+            if self._peek(select.EPOLLIN, 1) is None:
                 return
             self.client = client = WeakSocket(int(self.client.family), STREAM, 0, self.client.detach())
             self.client_tls = wrap(termination.context, client, self, server_side=True)
@@ -154,9 +154,7 @@ class SecuredConnection(StagedConnection):
         except AGAIN:
             return
         except OSError as error:
-            with contextlib.suppress(
-                OSError
-            ):  # what is left unread would make the end a reset, which outruns our alert
+            with contextlib.suppress(OSError):  # bytes left unread make a reset of the end, which outruns our alert
                 self.client.recv(BUFFER, DONTWAIT)
             self._turn_away(Reason.TLS, f"TLS handshake with {self._who}: {reason_of(error)}")
             return
