@@ -20,6 +20,7 @@ from typing import Any
 from balancer import TX, Backend
 from gobetween_py.proxy.client_hello import ClientHello
 from gobetween_py.proxy.connection import AF_UNIX, FAILED, STREAM, Connection, CSocket
+from gobetween_py.proxy.introduction import introduction
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, READABLE
 from gobetween_py.proxy.staged import VERSIONS, StagedConnection
@@ -185,7 +186,7 @@ class SecuredConnection(StagedConnection):
         upstream, backend = self.upstream, self.backend
         assert upstream is not None
         assert backend is not None
-        header = self._header_out(version)
+        header = introduction(self, version)
         try:
             sent = upstream.send(header, DONTWAIT)  # into an empty buffer
         except OSError as error:
