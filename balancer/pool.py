@@ -56,6 +56,7 @@ class Pool:
         self._state = 0
         self.pickable: list[Backend] = []
         self.parts: WeakSet[Tiers] = WeakSet()
+        self._parted = False  # asking an empty WeakSet takes a microsecond
         self._stale = False
         self._panic = False
         self.retired_rx = self.retired_tx = 0
@@ -240,6 +241,7 @@ class Pool:
 
     def build(self, tiers: Tiers, members: list[Backend]) -> None:
         """Fill tiers as the pool's own are."""
+        self._parted = True
         tiers.build(members, self._algorithm, tiered=self._tiered)
 
     def count(self, backend: Backend) -> None:
@@ -255,8 +257,9 @@ class Pool:
     def _set_full(self, backend: Backend, full: bool) -> None:
         backend.full = full
         self._tiers.full_changed()
-        for part in self.parts:
-            part.full_changed()
+        if self._parted:
+            for part in self.parts:
+                part.full_changed()
 
     def _forget(self, backend: Backend) -> None:
         """Take off who is gone for good; nothing when that was done already."""
