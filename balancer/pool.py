@@ -241,7 +241,7 @@ class Pool:
 
     def build(self, tiers: Tiers, members: list[Backend]) -> None:
         """Fill tiers as the pool's own are."""
-        self._parted = True
+        self._parted = self._parted or tiers is not self._tiers
         tiers.build(members, self._algorithm, tiered=self._tiered)
 
     def count(self, backend: Backend) -> None:
