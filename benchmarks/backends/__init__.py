@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.backends import http, proxied, redis, source, tls
+from benchmarks.backends import echo, http, proxied, redis, source, tls
 from benchmarks.net import Address
 from benchmarks.process import StartError, running
 from tests.services.ports import free_ports
@@ -24,7 +24,7 @@ class Kind:
 
     Attributes:
         command: the command to run, given the addresses and a directory for files of its own.
-        probe: bytes that it answers; empty if it speaks first.
+        probe: bytes that it answers, a Datagram if it speaks UDP; empty if it speaks first.
     """
 
     command: Callable[[Sequence[Address], Path], list[str]]
@@ -37,6 +37,8 @@ KINDS: Mapping[str, Kind] = {
     "source": Kind(source.command, b""),
     "proxied": Kind(proxied.command, proxied.PROBE),
     "tls": Kind(tls.command, tls.hello()),
+    "echo": Kind(echo.command, echo.PROBE),
+    "queries": Kind(echo.command, echo.PROBE),
 }
 
 Addresses = dict[str, list[Address]]  # kind -> where its server listens

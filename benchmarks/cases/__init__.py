@@ -3,13 +3,28 @@
 from benchmarks.cases.bulk import Bulk
 from benchmarks.cases.connections import PROXIED, SNI, Connections
 from benchmarks.cases.contract import Case
-from benchmarks.cases.idle import Idle
+from benchmarks.cases.datagrams import Datagrams
+from benchmarks.cases.idle import IDLE, SESSIONS
 from benchmarks.cases.messages import Messages
 from benchmarks.cases.pingpong import PingPong
 
 CASES: dict[str, Case] = {
     case.name: case
-    for case in (Connections(), PROXIED, SNI, Messages(1), Messages(50), Bulk(1), Bulk(8), Idle(), PingPong())
+    for case in (
+        Connections(),
+        PROXIED,
+        SNI,
+        Messages(1),
+        Messages(50),
+        Bulk(1),
+        Bulk(8),
+        IDLE,
+        PingPong(),
+        Datagrams("datagrams-1", 1),
+        Datagrams("datagrams-50", 50),
+        Datagrams("queries", 50, once=True),
+        SESSIONS,
+    )
 }
 
 __all__ = ["CASES", "Case"]

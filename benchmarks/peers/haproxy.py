@@ -8,5 +8,6 @@ HAPROXY = Program(
     backend_line="    server s$number $address weight $weight$options",
     options={"proxied": " send-proxy-v2"},
     command=lambda config: ["haproxy", "-db", "-f", str(config)],
+    lacks=("echo", "queries"),  # it does not relay UDP
     version_command=["haproxy", "-v"],
 )

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ class Program(Peer):
         command: the command for a config file; it stays in the foreground, as a single process.
         version_command: prints the version, to either stream.
         unavailable: more reasons why it cannot be measured here; returns empty if there is none.
+        lacks: kinds of backend that it cannot be put before.
         extra: what is added to the template, which for its part may have `$directory`.
     """
 
@@ -38,8 +39,12 @@ class Program(Peer):
     version_command: Sequence[str]
     unavailable: Callable[[], str] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    lacks: Collection[str] = ()
     extra: str = ""
     only: Sequence[str] = ()
+
+    def serves(self, kinds: Collection[str]) -> bool:
+        return not set(kinds) & set(self.lacks)
 
     def missing(self) -> str:
         executable = self.version_command[0]
@@ -53,7 +58,7 @@ class Program(Peer):
 
     @contextmanager
     def running(self, backends: Backends, cpus: frozenset[int], directory: Path) -> Iterator[Proxy]:
-        fronts = {kind: Address("127.0.0.1", free_port()) for kind in backends}
+        fronts = {kind: Address("127.0.0.1", free_port()) for kind in backends if kind not in self.lacks}
         config = directory / f"{fronts['http'].port}-{self.template}"
         config.write_text(self.render(fronts, backends, directory))
         ready = {front: KINDS[kind].probe for kind, front in fronts.items()}

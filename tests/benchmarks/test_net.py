@@ -1,8 +1,9 @@
 import socket
+import threading
 
 import pytest
 
-from benchmarks.net import Address, parse_address, wait_for_answer
+from benchmarks.net import Address, Datagram, parse_address, wait_for_answer
 from tests.benchmarks.load.loopback import serving
 
 
@@ -19,6 +20,21 @@ def test_what_is_no_address_is_named(text: str) -> None:
 def test_a_server_that_answers_is_ready() -> None:
     with serving(lambda connection: connection.sendall(connection.recv(4))) as address:
         assert wait_for_answer(address, b"PING", alive=lambda: True) == ""
+
+
+def test_a_server_of_datagrams_is_asked_by_one() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(5)
+
+        def answer() -> None:
+            data, client = server.recvfrom(100)
+            server.sendto(data, client)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert wait_for_answer(Address(*server.getsockname()), Datagram(b"?"), alive=lambda: True) == ""
+        thread.join()
 
 
 def test_accepting_alone_is_not_being_ready() -> None:
