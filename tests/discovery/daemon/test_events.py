@@ -70,10 +70,14 @@ async def test_later_is_taken_back_by_another_or_by_never() -> None:
 
 
 def _timers(port: int) -> set[str]:
-    """Kinds of the timers of connections to that port: 02 is keepalive (proc_net_tcp in the kernel's documentation)."""
+    """Kinds of the timers of established connections to that port (proc_net_tcp in the kernel's documentation).
+
+    02 is keepalive. Connections of others that had the port before may stand there in TIME_WAIT.
+    """
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     fields = [line.split() for line in lines]
-    return {field[5].partition(":")[0] for field in fields if field[2].endswith(f":{port:04X}")}
+    established = (field for field in fields if field[2].endswith(f":{port:04X}") and field[3] == "01")
+    return {field[5].partition(":")[0] for field in established}
 
 
 @asynccontextmanager
