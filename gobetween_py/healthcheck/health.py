@@ -21,7 +21,9 @@ from gobetween_py.healthcheck.slow_start import SlowStart
 log = logging.getLogger("pygobetween.healthcheck")
 
 TOGETHER = 0.05
-"""Seconds at least between two times that the pool is told of changes: it prepares its picks anew each time."""
+"""Seconds that a change may wait for those of other backends: the pool prepares its picks anew once for all of them,
+and the first backend that is live does not get all clients.
+"""
 
 INITIAL = {"healthy": True, "unhealthy": False, None: None}
 """initial_status -> the verdict before any check."""
@@ -64,7 +66,6 @@ class Health:
         self._ejected: set[Backend] = set()
         self._panic = False
         self._news: set[Backend] = set()
-        self._told = 0.0
         self._closing: set[asyncio.Task[None]] = set()
         self._loop: Loop | None = None
         self._idle = options.kind == registry.NONE and not options.max_fails
@@ -194,13 +195,12 @@ class Health:
             self._live.discard(backend)
             self._slow_start.end(backend)
         if not self._news:
-            self._telling = self._event_loop.call_at(self._told + TOGETHER, self._tell)
+            self._telling = self._event_loop.call_later(TOGETHER, self._tell)
         self._news.add(backend)
         self._weigh()
 
     def _tell(self) -> None:
         """Hand what is new to the pool."""
-        self._told = self._event_loop.time()
         news, self._news = self._news & self.conditions.keys(), set()
         down = {backend for backend in news if backend.live and backend not in self._live}
         for backend in news:

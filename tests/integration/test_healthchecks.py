@@ -115,11 +115,11 @@ def test_ping_follows_a_server_that_dies_and_comes_back(serve: Serve) -> None:
     balancer = serve(Checked.with_check(at(a), at(b), kind="ping", fails=2, passes=2))
     first = sorted([(at(a), "healthy"), (at(b), "healthy")])
     until(lambda: sorted(change[:2] for change in balancer.changes()) == first)
-    assert Counter(fetch(balancer.port, "/name") for _ in range(20)) == {b"a": 10, b"b": 10}
+    until(lambda: Counter(fetch(balancer.port, "/name") for _ in range(20)) == {b"a": 10, b"b": 10})
     started = [change[:2] for change in balancer.changes()]
     b.stop()
     balancer.wait_for(*started, (at(b), "unhealthy"))
-    assert {fetch(balancer.port, "/name") for _ in range(20)} == {b"a"}
+    assert {fetch(balancer.port, "/name") for _ in range(20)} == {b"a"}  # told already or not: nobody notices
     b.start()
     reasons = balancer.wait_for(*started, (at(b), "unhealthy"), (at(b), "healthy"))
     until(lambda: fetch(balancer.port, "/name") == b"b")
@@ -436,12 +436,12 @@ def test_a_returning_backend_starts_slowly(serve: Serve, balance: str) -> None:
     a, b = serve(Nginx("a")), serve(Nginx("b"))
     balancer = serve(Checked.with_check(at(a), at(b), balance=balance, kind="ping", slow_start="10m"))
     until(lambda: len(balancer.changes()) == 2)
-    before = Counter(fetch(balancer.port, "/name") for _ in range(200))
-    assert before[b"b"] > 60
+    until(lambda: Counter(fetch(balancer.port, "/name") for _ in range(200))[b"b"] > 60)
     b.stop()
     until(lambda: len(balancer.changes()) == 3)
     b.start()
     until(lambda: len(balancer.changes()) == 4)
+    until(lambda: b"b" in {fetch(balancer.port, "/name") for _ in range(50)})
     after = Counter(fetch(balancer.port, "/name") for _ in range(400))
     assert after[b"b"] < 80
 
@@ -460,7 +460,7 @@ def test_a_reload_changes_the_checks_in_place(serve: Serve, nginx: Nginx, redis:
         until(lambda: "changed web" in balancer.log_text())
         nginx.stop()
         balancer.wait_for((at(redis), "healthy"), (at(redis), "unhealthy"))
-        balancer.config.write_text(text.replace('kind = "ping"\ninterval = "100ms"', 'kind = "none"'))
+        balancer.config.write_text(text.replace('kind = "ping"', 'kind = "none"'))
         balancer.signal(signal.SIGHUP)
         until(lambda: balancer.log_text().count("changed web") == 2)
         assert redis_cli(balancer.port, "PING") == "PONG"

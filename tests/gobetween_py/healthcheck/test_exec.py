@@ -130,10 +130,9 @@ async def test_a_child_that_outlives_it_is_killed_and_does_not_hold_up_the_verdi
 
 
 async def test_a_child_that_left_the_group_does_not_hold_up_the_verdict(tmp_path: Path) -> None:
-    command = script(tmp_path, f"setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600' & printf 1")
-    assert await check(command).check(PLACE) == "printed '1'"
-    if (tmp_path / "pid").exists():
-        os.kill(await pid_in(tmp_path / "pid"), signal.SIGKILL)
+    leave = f"setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600' & while [ ! -s {tmp_path}/pid ]; do :; done"
+    assert await check(script(tmp_path, f"{leave}; printf 1")).check(PLACE) == "printed '1'"
+    os.kill(await pid_in(tmp_path / "pid"), signal.SIGKILL)
 
 
 async def test_one_that_forks_without_end_is_killed_as_a_whole(tmp_path: Path) -> None:
