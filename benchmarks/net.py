@@ -31,7 +31,8 @@ def parse_address(text: str) -> Address:
 def wait_for_answer(address: Address, probe: bytes, alive: Callable[[], bool], seconds: float = 15.0) -> str:
     """Asks until the address answers `probe` with anything; empty, or what was wrong `seconds` later.
 
-    A Datagram is asked over UDP. That a proxy accepts does not say yet that it has a backend to go to. It gives up early once `alive()` is false.
+    A Datagram is asked over UDP. That a proxy accepts does not say yet that it has a backend to go to. It gives up
+    early once `alive()` is false.
     """
     deadline = time.monotonic() + seconds
     wrong = "the program ended"
