@@ -99,7 +99,8 @@ class Receiver:
         """The session sends no more answers."""
         self.forget(session)
         self._using -= 1
-        self._close_unused()
+        if not self._open:
+            self._close_unused()
 
     def hand_over(self) -> socket.socket:
         """Take nothing in any more. The socket stays open, and sessions may send answers for as long as it is."""
@@ -113,7 +114,7 @@ class Receiver:
         self._close_unused()
 
     def _close_unused(self) -> None:
-        if not (self._open or self._using or self._handed_over) and self._socket.fileno() >= 0:
+        if not (self._using or self._handed_over) and self._socket.fileno() >= 0:
             self._reactor.remove(self._fd)
             self._socket.close()
             self.listener.closed(self._socket)

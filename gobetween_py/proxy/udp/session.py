@@ -43,10 +43,8 @@ class Session:
         "client",
         "closed",
         "dials",
-        "host",
         "listener",
         "number",
-        "port",
         "received",
         "receiver",
         "requests",
@@ -65,12 +63,9 @@ class Session:
 
     def __init__(self, receiver: Receiver, client: Hashable, backend: Backend, dials: int) -> None:
         self.listener = listener = receiver.listener
-        host, port = receiver.address_of(client)
-        self.upstream = connected(backend, (host, port) if listener.transparent else None)
+        self.upstream = connected(backend, receiver.address_of(client) if listener.transparent else None)
         self.receiver = receiver
         self.client = client
-        self.host = host
-        self.port = port
         self.backend = backend
         self.sockaddr = backend.sockaddr
         self.dials = dials
@@ -89,6 +84,16 @@ class Session:
         self.values[self.row + TOTAL] += 1
         receiver.begun(self)
         listener.begun(self)
+
+    @property
+    def host(self) -> str:
+        """The client's address."""
+        return self.receiver.address_of(self.client)[0]
+
+    @property
+    def port(self) -> int:
+        """The client's port."""
+        return self.receiver.address_of(self.client)[1]
 
     @property
     def attempts(self) -> int:
