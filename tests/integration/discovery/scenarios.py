@@ -2,9 +2,10 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from tests.discovery.web import HOSTILE, Answer
 from tests.integration.discovery.traffic import Identity, Traffic, peak_memory
 
 
@@ -112,15 +113,41 @@ async def goes_mad(source: Writable) -> None:
             async with traffic.without_failure() as window:
                 for times, (name, content) in enumerate(MALFORMED.items(), 1):
                     await source.write(content)
-                    await traffic.logged("discovery failed", times)
-                    await source.publish([a])
-                    await traffic.logged("answers again: 1 backends", times)
+                    await fails_and_recovers(traffic, times, lambda: source.publish([a]))
                     print(f"{name}: {traffic.log.rpartition('discovery failed: ')[2].splitlines()[0]}")
                 before = peak_memory(traffic.balancer.pid)
                 await source.write_gigabyte()
                 await traffic.logged("than 8 MiB")
                 growth = peak_memory(traffic.balancer.pid) - before
-                await source.publish([a])
-                await traffic.logged("answers again: 1 backends", len(MALFORMED) + 1)
+                await fails_and_recovers(traffic, len(MALFORMED) + 1, lambda: source.publish([a]))
             print(f"a gigabyte: peak memory +{growth} kB; {len(window.order)} connections, none failed")
             assert growth < 32_000
+
+
+async def server_goes_mad(discovery: str, say: Callable[[Answer | None], None]) -> None:
+    """The same with an HTTP server in the place of a kind's own.
+
+    Args:
+        discovery: TOML, without failpolicy.
+        say: makes the server answer so; None: as the kind's own does, with one backend.
+    """
+
+    async def be_sane() -> None:
+        say(None)
+
+    await be_sane()
+    async with Traffic(discovery) as traffic:
+        await traffic.logged("discovery: 1 backends")
+        async with traffic.without_failure() as window:
+            for times, (name, hostile) in enumerate(HOSTILE.items(), 1):
+                say(hostile)
+                await fails_and_recovers(traffic, times, be_sane)
+                print(f"{name}: {traffic.log.rpartition('discovery failed: ')[2].splitlines()[0]}")
+    print(f"{len(window.order)} connections, none failed")
+
+
+async def fails_and_recovers(traffic: Traffic, times: int, recover: Callable[[], Awaitable[None]]) -> None:
+    """For this many times now."""
+    await traffic.told_times(times, "discovery failed: ")
+    await recover()
+    await traffic.told_times(times, "answers again: 1 backends")

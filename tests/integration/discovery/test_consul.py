@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.discovery.consul.answers import answering, entry, host_of
-from tests.discovery.web import Answer, endless, serving
+from tests.discovery.web import serving
 from tests.integration.conftest import Serve
 from tests.integration.discovery.consul_instances import register_many
+from tests.integration.discovery.scenarios import server_goes_mad
 from tests.integration.discovery.traffic import Identity, Traffic
 from tests.services.consul import Agent, Consul, ConsulCluster
 
@@ -156,32 +157,11 @@ async def test_a_lost_token_looks_like_an_empty_service_and_is_a_failure(serve: 
         assert reader not in traffic.log
 
 
-@pytest.mark.parametrize(
-    ("hostile", "reason"),
-    [
-        (answering(b"[" * 2**22), "nested too deeply"),
-        (answering(bytes(range(256)) * 2**12), "is no text"),
-        (answering(b'[{"Service":' * 1000), "malformed"),
-        (answering(b"out of order", status=503), "503"),
-        (endless, "larger than 8 MiB"),
-    ],
-    ids=["deeply nested", "binary", "torn", "an error", "a gigabyte"],
-)
-async def test_an_answer_that_is_none_costs_nothing_else(hostile: Answer, reason: str) -> None:
-    """A server in Consul's place answers as Consul does, then something else, then as Consul does."""
-    async with AsyncExitStack() as stack:
-        (a,) = await _backends(stack, "a")
-        server = await stack.enter_async_context(serving())
-        good = server.answer = answering([entry(a.port)])
-        traffic = await stack.enter_async_context(Traffic(_discovery(host_of(server), interval="100ms")))
-        await traffic.served_by("a")
-        async with traffic.without_failure():
-            server.answer = hostile
-            await traffic.logged(reason)
-            await traffic.logged("consul discovery failed: ")  # the watch may have met it before
-            await traffic.served_by("a")
-            server.answer = good
-            await traffic.logged("answers again: 1 backends")
+async def test_a_server_gone_mad_costs_nothing_else() -> None:
+    async with Identity("a") as a, serving() as server:
+        good = answering([entry(a.port)])
+        discovery = _discovery(host_of(server), interval="100ms")
+        await server_goes_mad(discovery, lambda hostile: setattr(server, "answer", hostile or good))
 
 
 async def test_over_https_with_a_client_certificate_and_a_token(serve: Serve) -> None:

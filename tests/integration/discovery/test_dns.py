@@ -144,9 +144,9 @@ async def test_a_server_gone_mad_does_not_disturb_the_traffic(backends: dict[str
             async with traffic.without_failure():
                 for times, answer in enumerate((mad, circular), 1):
                     server.answer = answer
-                    await traffic.logged("dns discovery failed", times)
+                    await traffic.told_times(times, "dns discovery failed")
                     server.answer = sane
-                    await traffic.logged("answers again: 1 backends", times)
+                    await traffic.told_times(times, "answers again: 1 backends")
                 await traffic.served_by("127.0.0.1")
 
 

@@ -7,6 +7,7 @@ import signal
 from asyncio import to_thread
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from discovery.contract import DiscoveryError
 from discovery.docker.kind import Docker as Kind
 from discovery.docker.options import DockerOptions
 from tests.discovery.docker.test_kind import Engine
-from tests.discovery.web import HOSTILE, serving
+from tests.discovery.web import serving
 from tests.integration.conftest import Serve
+from tests.integration.discovery.scenarios import server_goes_mad
 from tests.integration.discovery.traffic import Identity, Traffic, http_body
 from tests.services.certificates import Authority
 from tests.services.docker import IMAGE, Docker
@@ -232,18 +234,10 @@ async def test_an_engine_that_does_not_answer_in_time_is_a_failure(dockerd: Dock
             await traffic.served_by("web-a", "web-b")
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
-async def test_an_engine_gone_mad_costs_nothing_else(hostile: str, tmp_path: Path) -> None:
-    """A server in the engine's place answers as Docker does, then something else, then as Docker does."""
+async def test_an_engine_gone_mad_costs_nothing_else(tmp_path: Path) -> None:
     async with Identity("a") as a, serving(socket=tmp_path / "docker.sock") as server:
         engine = Engine(server)
         port = {"IP": a.host, "PrivatePort": 80, "PublicPort": a.port, "Type": "tcp"}
         engine.containers = [{"Id": "a" * 64, "Names": ["/a"], "Ports": [port]}]
-        async with Traffic(_discovery(f"unix://{tmp_path}/docker.sock", interval="100ms")) as traffic:
-            await traffic.served_by("a")
-            async with traffic.without_failure():
-                engine.instead = HOSTILE[hostile]
-                await traffic.logged("docker discovery failed: ")
-                await traffic.served_by("a")
-                engine.instead = None
-                await traffic.logged("answers again: 1 backends")
+        discovery = _discovery(f"unix://{tmp_path}/docker.sock", interval="100ms")
+        await server_goes_mad(discovery, partial(setattr, engine, "instead"))

@@ -7,6 +7,7 @@ import subprocess
 from asyncio import to_thread
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from discovery.contract import DiscoveryError
 from discovery.lxd.kind import Lxd as Kind
 from discovery.lxd.options import LxdOptions
 from tests.discovery.lxd.test_kind import Server, container
-from tests.discovery.web import HOSTILE, serving
+from tests.discovery.web import serving
+from tests.integration.discovery.scenarios import server_goes_mad
 from tests.integration.discovery.traffic import Identity, Traffic, http_body
 from tests.services.lxd import TRUST_PASSWORD, Lxd
 
@@ -231,18 +233,9 @@ async def test_a_server_that_does_not_answer_in_time_is_a_failure(lxd: Lxd) -> N
                 await traffic.served_by("a", "b")
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
-async def test_a_server_gone_mad_costs_nothing_else(hostile: str, tmp_path: Path) -> None:
-    """One in LXD's place answers as LXD does, then something else, then as LXD does."""
+async def test_a_server_gone_mad_costs_nothing_else(tmp_path: Path) -> None:
     async with Identity("a") as a, serving(socket=tmp_path / "unix.socket") as web:
         server = Server(web)
         server.containers = [container("a", a.host)]
         discovery = _discovery(f"unix://{tmp_path}/unix.socket", lxd_container_port=a.port, interval="100ms")
-        async with Traffic(discovery) as traffic:
-            await traffic.served_by("a")
-            async with traffic.without_failure():
-                server.instead = HOSTILE[hostile]
-                await traffic.logged("lxd discovery failed: ")
-                await traffic.served_by("a")
-                server.instead = None
-                await traffic.logged("answers again: 1 backends")
+        await server_goes_mad(discovery, partial(setattr, server, "instead"))

@@ -250,9 +250,13 @@ class Traffic:
                 lambda: len(window.order) >= 20 and set(window.order[-20:]) == {""}, "not refused", window
             )
 
-    async def logged(self, text: str, times: int = 1) -> None:
-        """Waits until the balancer's log contains the text so many times."""
-        await self._until(lambda: self.log.count(text) >= times, f"{text!r} was not logged {times} times", self.total)
+    async def logged(self, text: str) -> None:
+        """Waits until the balancer's log contains the text."""
+        await self._until(lambda: text in self.log, f"{text!r} was not logged", self.total)
+
+    async def told_times(self, times: int, text: str) -> None:
+        """Waits until so many lines of the log contain the text, those for debugging apart."""
+        await self._until(lambda: self.told(text) >= times, f"{text!r} was not logged {times} times", self.total)
 
     async def hold(self, name: str) -> Held:
         """A connection to the Identity backend of that name, kept open."""
