@@ -13,6 +13,7 @@
     pipes       the pipes that splice needs, kept for the next one
     wheel       coarse timers: a connection sits in the slot of its next deadline
     access      allow and deny rules by client address
+    udp/        datagrams: sessions by client address, fire-and-forget
 
     proxy_protocol, client_hello, introduction    what `staged` reads and writes, as bytes
 
