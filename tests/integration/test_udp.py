@@ -18,9 +18,11 @@ from tests.integration.conftest import Serve
 from tests.services import apt
 from tests.services.balancer import Balancer
 from tests.services.dig import dig
+from tests.services.jsonapi import JsonApi
 from tests.services.load import DnsLoad, dnsperf
 from tests.services.networks import BACKEND, BACKEND_6, CLIENT, CLIENT_6, FRONT, FRONT_6, Networks
 from tests.services.nsd import Nsd
+from tests.services.ports import free_port
 from tests.services.process import LOOPBACK
 
 ZONE = "example.test"
@@ -227,6 +229,32 @@ def test_sessions_go_on_over_a_reload_and_until_the_server_stops(serve: Serve) -
         assert balancer.process.wait(10) == 0
 
 
+def test_the_api_shows_sessions_and_ends_them(serve: Serve) -> None:
+    nsd = name_server(serve)
+    balancer = before(nsd.host)
+    api = JsonApi(LOOPBACK, free_port())
+    with balancer.config.open("a") as config:
+        config.write(f'[api]\nenabled = true\nbind = "{LOOPBACK}:{api.port}"\n')
+    serve(balancer)
+    question = dns.message.make_query(f"n7.{ZONE}", dns.rdatatype.A).to_wire()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.connect((LOOPBACK, balancer.port))
+        client.send(question)
+        answer = client.recv(4096)
+        (session,) = api.get("/servers/web/connections")["connections"]
+        assert session["client"] == f"{LOOPBACK}:{client.getsockname()[1]}"
+        assert session["backend"] == nsd.host
+        assert (session["tx"], session["rx"]) == (len(question), len(answer))
+        stats = api.get("/servers/web/stats")
+        assert stats["active_connections"] == stats["backends"][0]["stats"]["active_connections"] == 1
+        assert stats["backends"][0]["stats"]["tx"] == len(question)
+        api.request("DELETE", f"/servers/web/connections/{session['id']}")
+        assert api.get("/servers/web/connections")["connections"] == []
+        client.send(question)
+        assert len(client.recv(4096)) == len(answer)
+
+
 def test_a_port_in_use_is_one_line_with_the_remedy(serve: Serve) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind((LOOPBACK, 0))
@@ -245,6 +273,29 @@ def networks() -> Iterator[Networks]:
         if os.environ.get("CI") == "true":
             pytest.fail(str(reason))
         pytest.skip(str(reason))
+
+
+def test_fire_and_forget_may_be_transparent_and_keeps_no_socket(serve: Serve, networks: Networks) -> None:
+    with networks.inside("backend"):
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.bind((BACKEND, 5140))
+    with networks.inside("client"):
+        senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(20)]
+    balancer = Balancer.before(
+        f"{BACKEND}:5140",
+        bind=f"{FRONT}:5140",
+        protocol="udp",
+        **{"udp.transparent": True, "udp.max_requests": 1},
+    )
+    with networks.inside("balancer"):
+        serve(balancer)
+    idle = open_files(balancer)
+    with server, contextlib.ExitStack() as stack:
+        server.settimeout(5)
+        for number, sender in enumerate(senders):
+            stack.enter_context(sender).sendto(b"%d" % number, (FRONT, 5140))
+            assert server.recvfrom(100) == (b"%d" % number, (CLIENT, sender.getsockname()[1]))
+        until(lambda: open_files(balancer) == idle)
 
 
 @pytest.mark.parametrize("transparent", [True, False], ids=["transparent", "not transparent"])
