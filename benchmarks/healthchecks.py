@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 from benchmarks import machine
 from benchmarks.backends import http, redis
@@ -36,7 +37,7 @@ CHECKS: Mapping[str, str] = {
 METHOD = """\
 One nginx listens on all backends. The balancer has a second server before one redis, without checks. CPU is that of the
 balancer's process alone, user and system; % is of one core.
-  connects/s  made by the whole machine while nothing but the checks runs (ActiveOpens of /proc/net/snmp)
+  checks/s    that came to an end while nothing but the checks ran, as the API says
   % idle      CPU of the balancer while nothing but the checks runs
   µs/check    the same, less that of "none", for each of the checks
   p50, p99    µs of one client's redis PINGs through the balancer while the checks go on
@@ -58,10 +59,27 @@ class Bench:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One round of one row: connects per second, part of a core, µs."""
+class Balancer:
+    """A running one."""
 
-    connects: float
+    pid: int
+    front: Address
+    """Its server before redis."""
+    api: Address | None
+
+    def runs(self) -> int:
+        """Checks that came to an end so far; 0 without an API."""
+        if self.api is None:
+            return 0
+        with urlopen(f"http://{self.api}/healthchecks") as answer:
+            return sum(each["runs"] for each in json.load(answer)["healthchecks"])
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One round of one row: checks per second (0.0 where nobody tells), part of a core, µs."""
+
+    checks: float
     share: float
     p50: float
     p99: float
@@ -90,10 +108,10 @@ def main() -> None:
         bench = Bench(backends, quick, options.interval, directory)
         for number in range(options.rounds):
             for name in names[number % len(names) :] + names[: number % len(names)]:
-                with _balancer(bench, name, where.proxy) as (pid, front):
-                    samples[name].append(_measure(pid, front, options.seconds))
+                with _balancer(bench, name, where.proxy) as balancer:
+                    samples[name].append(_measure(balancer, options.seconds))
                     print(f"  round {number + 1}: {name:<12} {_figures(samples[name][-1:])}", flush=True)
-    print(f"\n{'':<14} connects/s   % idle  µs/check      p50      p99")
+    print(f"\n{'':<14}   checks/s   % idle  µs/check      p50      p99")
     base = statistics.median(sample.share for sample in samples["none"]) if "none" in samples else 0.0
     rate = options.backends / options.interval
     for name in names:
@@ -111,44 +129,49 @@ def _figures(samples: Sequence[Sample]) -> str:
         field.name: statistics.median(getattr(sample, field.name) for sample in samples)
         for field in dataclasses.fields(Sample)
     }
-    return f"{middle['connects']:10.0f} {middle['share'] * 100:8.2f} {middle['p50']:8.1f} {middle['p99']:8.1f}"
+    return f"{middle['checks']:10.0f} {middle['share'] * 100:8.2f} {middle['p50']:8.1f} {middle['p99']:8.1f}"
 
 
-def _measure(pid: int, front: Address, seconds: float) -> Sample:
+def _measure(balancer: Balancer, seconds: float) -> Sample:
     """First the checks alone, then the PINGs beside them."""
-    began, used, opens = time.monotonic(), process_cpu_seconds(pid), _active_opens()
+    runs = balancer.runs()
+    began, used = time.monotonic(), process_cpu_seconds(balancer.pid)
     time.sleep(seconds)
     took = time.monotonic() - began
-    share, connects = (process_cpu_seconds(pid) - used) / took, (_active_opens() - opens) / took
-    command = [sys.executable, "-m", "benchmarks.load.ping", str(front), str(seconds)]
+    share = (process_cpu_seconds(balancer.pid) - used) / took
+    checks = (balancer.runs() - runs) / (time.monotonic() - began)
+    command = [sys.executable, "-m", "benchmarks.load.ping", str(balancer.front), str(seconds)]
     pings = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return Sample(connects, share, pings["p50"], pings["p99"])
+    return Sample(checks, share, pings["p50"], pings["p99"])
 
 
 @contextmanager
-def _balancer(bench: Bench, name: str, cpus: frozenset[int]) -> Iterator[tuple[int, Address]]:
-    """A balancer whose first checks are over: its pid, and its server before redis."""
-    front, web = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
+def _balancer(bench: Bench, name: str, cpus: frozenset[int]) -> Iterator[Balancer]:
+    """One whose first checks are over."""
+    front, web, api = (Address("127.0.0.1", free_port()) for _ in range(3))
     config = bench.directory / f"{front.port}.cfg"
     if name.startswith("haproxy"):
         config.write_text(_haproxy(bench, front, web))
         command = ["haproxy", "-f", str(config), "-db"]
     else:
-        config.write_text(_ours(bench, name, front, web))
+        config.write_text(_ours(bench, name, front, web, api))
         command = [sys.executable, "-m", "gobetween_py", "-c", str(config)]
     ready = {front: b"PING\r\n", web: b"GET / HTTP/1.0\r\n\r\n"}
     with running(command, ready=ready, directory=bench.directory, cpus=cpus) as process, realtime(process.pid):
         time.sleep(2 * bench.interval + 1)
-        yield process.pid, front
+        yield Balancer(process.pid, front, None if name.startswith("haproxy") else api)
 
 
-def _ours(bench: Bench, name: str, front: Address, web: Address) -> str:
+def _ours(bench: Bench, name: str, front: Address, web: Address, api: Address) -> str:
     keys = [f'kind = "{name}", interval = "{bench.interval:g}s", timeout = "1s"', CHECKS[name]]
     check = f"healthcheck = {{ {', '.join(filter(None, keys))} }}" if name != "none" else ""
     listed = ", ".join(f'"{address}"' for address in bench.backends)
     return f"""
 [logging]
 level = "warn"
+[api]
+enabled = true
+bind = "{api}"
 [servers.redis]
 bind = "{front}"
 discovery = {{ kind = "static", static_list = ["{bench.quick}"] }}
@@ -185,14 +208,6 @@ def _addresses(count: int) -> Iterator[Address]:
     for number in range(HOSTS):
         for _ in range(count // HOSTS + (number < count % HOSTS)):
             yield Address(f"127.0.0.{number + 1}", free_port())
-
-
-def _active_opens() -> int:
-    """TCP connections that this machine has begun, ever."""
-    names, values = (
-        line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Tcp:")
-    )
-    return int(values[names.index("ActiveOpens")])
 
 
 def _parser() -> argparse.ArgumentParser:
