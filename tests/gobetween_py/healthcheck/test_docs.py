@@ -11,7 +11,8 @@ from gobetween_py.healthcheck import registry
 from gobetween_py.healthcheck.contract import Check, CheckFailedError
 from tests.gobetween_py.healthcheck.sockets import serving
 
-DOCS = (Path(__file__).parents[3] / "docs" / "healthchecks.md").read_text()
+ROOT = Path(__file__).parents[3]
+DOCS = (ROOT / "docs" / "healthchecks.md").read_text()
 
 
 @pytest.fixture
@@ -42,5 +43,7 @@ def test_every_key_is_named(kind: str) -> None:
     assert all(f"`{key} = " in DOCS for key in ("on_down", "slow_start", "panic_threshold"))
 
 
-def test_every_kind_has_a_section() -> None:
+def test_every_kind_has_a_section_and_stands_in_the_reference() -> None:
+    reference = (ROOT / "configs" / "reference.toml").read_text()
     assert {kind for kind in registry.BUILT_IN if f"\n## {kind}\n" not in DOCS} == set()
+    assert {kind for kind in registry.BUILT_IN if f'kind = "{kind}"' not in reference} == set()
