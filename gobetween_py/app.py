@@ -12,29 +12,24 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import uvloop
 
-from balancer import Counters
 from discovery.contract import DiscoveryError
 from gobetween_py import log as logs
-from gobetween_py.access_log import OutputError, Writers
+from gobetween_py.access_log import OutputError
 from gobetween_py.api.endpoint import Endpoint as ApiEndpoint
 from gobetween_py.bind import BindError
 from gobetween_py.config import Config, ConfigErrors
-from gobetween_py.config import Server as ServerConfig
 from gobetween_py.config.edit import with_backends, with_server, without_server
+from gobetween_py.fleet import Fleet
 from gobetween_py.metrics.endpoint import Endpoint as MetricsEndpoint
-from gobetween_py.plan import MakeSite, Plan
 from gobetween_py.profiler.endpoint import Endpoint as ProfilerEndpoint
-from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.reload import Difference, NameTakenError, Outcome, Status, UnknownServerError
-from gobetween_py.server import Server
 from gobetween_py.sources.contract import Source
-from gobetween_py.web import CertificateError, Site
+from gobetween_py.web import CertificateError
 
 log = logging.getLogger("pygobetween")
 
@@ -64,36 +59,39 @@ def run(config: Config, source: Source | None = None, *, watch: bool = False, pi
 
 
 class App:
-    """All servers of a config in one process.
+    """A process that runs a config, and changes it on request.
 
     Attributes:
-        config: the running one.
-        servers: by name, always the same dict. Those that are being removed are not in it any more.
-        sites: what answers HTTP, by the key of its section: api, metrics, profiler.
+        servers, sites: what runs; see Fleet.
         reloads: how reading the config again went.
         started: UNIX time.
         configuration: where the config came from, as gobetween's API tells it.
     """
 
     def __init__(self, config: Config, source: Source | None = None) -> None:
-        self.config = config
-        self.servers: dict[str, Server] = {}
-        self.sites: dict[str, Site] = {}
         self.reloads = Status()
         self.started = time.time()
         self.configuration = source.described if source else {"kind": "none"}
         self._source = source
-        self._counters = Counters()
         self._changing = asyncio.Lock()
-        self._leaving: set[asyncio.Task[int]] = set()
-        self._sections: dict[str, MakeSite] = {
-            "api": lambda config, sock: ApiEndpoint(self, config.api, sock=sock),
-            "profiler": lambda config, sock: ProfilerEndpoint(config.profiler.bind, sock=sock),
-            "metrics": lambda config, sock: MetricsEndpoint(config.metrics.bind, self.servers, self.reloads, sock=sock),
-        }
         self._hangup = asyncio.Event()
         self._stop = asyncio.Event()
-        self._stop_now = asyncio.Event()
+        self._fleet = Fleet(
+            config,
+            {
+                "api": lambda config, sock: ApiEndpoint(self, config.api, sock=sock),
+                "metrics": lambda config, sock: MetricsEndpoint(
+                    config.metrics.bind, self.servers, self.reloads, sock=sock
+                ),
+                "profiler": lambda config, sock: ProfilerEndpoint(config.profiler.bind, sock=sock),
+            },
+        )
+        self.servers, self.sites = self._fleet.servers, self._fleet.sites
+
+    @property
+    def config(self) -> Config:
+        """The running one."""
+        return self._fleet.config
 
     async def run(self, *, watch: bool = False) -> None:
         """Start everything, wait for a signal, end in order.
@@ -102,41 +100,43 @@ class App:
             watch: whether the config's source is watched, and followed when it changes.
 
         Raises:
-            BindError: a server cannot listen; nothing was started.
-            OutputError: an access log cannot be written; nothing was started.
+            BindError, CertificateError, OutputError: something that the config asks for cannot be had; nothing was
+                started.
         """
         # Modules and the like stay: the collector need not look at them again. Servers may go, and are left to it.
         gc.collect()
         gc.freeze()
         loop = asyncio.get_running_loop()
-        self._reactor = Reactor(loop)
-        self._writers = Writers(loop)
         tasks: list[asyncio.Task[None]] = []
         try:
             for signum in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(signum, self._on_signal, signum)
             loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
-            loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
+            loop.add_signal_handler(signal.SIGUSR1, self._fleet.reopen_logs)
             async with self._changing:
-                await self._apply(self.config, since=Config())
+                await self._fleet.start()
             tasks.append(asyncio.create_task(self._reload_on_hangup(), name="SIGHUP"))
-            if watch and self._source is not None:
-                tasks.append(asyncio.create_task(self._follow(self._source), name="watch"))
+            if self._source is not None:
+                if self.config.api.persist and not self._source.writable:
+                    log.warning("api.persist: %s cannot be written: changes are refused", self._source.name)
+                if watch:
+                    tasks.append(asyncio.create_task(self._follow(self._source), name="watch"))
             notify("READY=1")
             await self._stop.wait()
             notify("STOPPING=1")
+        except asyncio.CancelledError:
+            if not self._stop.is_set():  # it was not our own interruption of the start
+                raise
         finally:
+            self._fleet.interrupt()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for server in self.servers.values():
-                self._see_off(server)
-            for site in self.sites.values():
-                self._see_off_site(site)
-            cut = sum(await asyncio.gather(*self._leaving))
-            await self._writers.close()
-            log.info("stopped%s", f", {cut} open connections closed" if cut else "")
-            self._reactor.close()
+            if self._source is not None:
+                await self._source.close()
+            async with self._changing:
+                closed = await self._fleet.end()
+            log.info("stopped%s", f", {closed} open connections closed" if closed else "")
 
     # Changes of the config while it runs: one at a time, each checked whole before anything is touched.
 
@@ -146,25 +146,18 @@ class App:
         Args:
             cause: who asks, for the log: SIGHUP, API.
         """
-        if self._source is None:
-            return self._note(Outcome(cause, ("there is no file, URL or key to read the config from",)))
         async with self._changing:
-            try:
-                text = await self._source.read()
-            except ConfigErrors as errors:
-                return self._note(Outcome(cause, tuple(map(str, errors.problems))))
-            return await self._take(self._source, text, cause)
+            if self._source is None:
+                return self._note(Outcome(cause, ("there is no file, URL or key to read the config from",)))
+            notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            outcome = await self._attempt(cause, self._source)
+            notify("READY=1")
+            return outcome
 
     async def apply(self, config: Config) -> Difference:
-        """Make a config the running one: what differs is changed, in place where possible.
-
-        Returns when each server that is new, or has another discovery, has its first answer (or FIRST_ANSWER is over).
-
-        Raises:
-            BindError, OSError, DiscoveryError: nothing was changed.
-        """
+        """Make a config the running one. Raises what Fleet.change raises: nothing was changed."""
         async with self._changing:
-            return await self._apply(config)
+            return await self._fleet.change(config)
 
     async def add(self, name: str, data: object) -> None:
         """Start one more server.
@@ -173,7 +166,7 @@ class App:
             data: the table of `[servers.NAME]` as plain data; [defaults] fill in what it does not say.
 
         Raises:
-            NameTakenError, ConfigErrors, ClashError, BindError, PersistError: nothing was changed.
+            NameTakenError, ConfigErrors, ClashError, PersistError, and what Fleet.change raises: nothing was changed.
         """
         async with self._changing:
             if name in self.servers:
@@ -184,7 +177,7 @@ class App:
         """Give a server another table, whole: in place, connections and counters are kept.
 
         Raises:
-            UnknownServerError, ConfigErrors, ClashError, BindError, PersistError: nothing was changed.
+            UnknownServerError, and what `add` raises: nothing was changed.
         """
         async with self._changing:
             self._require(name)
@@ -212,7 +205,8 @@ class App:
             config = with_backends(self.config, name, server.overlay.overrides.values())
             overrides = [override.model_dump(exclude_defaults=True) for override in config.servers[name].backends]
             await self._store(("servers", name, "backends"), overrides or None)
-            self.config, server.config = config, config.servers[name]
+            self._fleet.config = config
+            server.config = config.servers[name]
 
     async def _reload_on_hangup(self) -> None:
         while True:
@@ -223,87 +217,28 @@ class App:
     async def _follow(self, source: Source) -> None:
         async for text in source.changes():
             async with self._changing:
-                if isinstance(text, str):
-                    await self._take(source, text, "watch")
-                else:
-                    self._note(Outcome("watch", tuple(map(str, text.problems))))
+                await self._attempt("watch", source, text)
 
-    async def _take(self, source: Source, text: str, cause: str) -> Outcome:
-        """Apply what a text says."""
-        if not text.strip():  # cut off while it was written, or by mistake: it would remove all servers
-            return self._note(Outcome(cause, (f"{source.name}: is empty",)))
+    async def _attempt(self, cause: str, source: Source, text: str | ConfigErrors | None = None) -> Outcome:
+        """Apply what the source says: this text, or what it says when it is asked."""
         try:
+            if text is None:
+                text = await source.read()
+            if isinstance(text, ConfigErrors):
+                raise text
+            if not text.strip():  # cut off while it was written, or by mistake: it would remove all servers
+                return self._note(Outcome(cause, (f"{source.name}: is empty",)))
             # In a thread: a long config takes a second to read.
             config = await asyncio.to_thread(source.config_of, text)
-            return self._note(Outcome(cause, difference=await self._apply(config)))
+            what = await self._fleet.change(config)
         except ConfigErrors as errors:
             return self._note(Outcome(cause, tuple(map(str, errors.problems))))
-        except (BindError, DiscoveryError, OSError) as error:
+        except (BindError, CertificateError, DiscoveryError, OSError) as error:
             return self._note(Outcome(cause, (str(error),)))
         except Exception as error:
-            log.exception("defect in a reload")
+            log.exception("%s: defect in a reload", cause)
             return self._note(Outcome(cause, (f"{type(error).__name__}: {error}",)))
-
-    def _require(self, name: str) -> None:
-        if name not in self.servers:
-            raise UnknownServerError(name)
-
-    async def _edit(self, config: Config, keys: tuple[str, ...], value: object) -> None:
-        """Apply a change that was made by hand, and keep it where the config says so."""
-        await self._apply(config, store=lambda: self._store(keys, value))
-
-    async def _store(self, keys: tuple[str, ...], value: object) -> None:
-        if self.config.api.persist and self._source is not None:
-            await self._source.store(keys, value)
-
-    async def _apply(
-        self, config: Config, *, since: Config | None = None, store: Callable[[], Awaitable[None]] | None = None
-    ) -> Difference:
-        """The difference to `since`, the running config, made whole or not at all.
-
-        Args:
-            store: runs when nothing else can fail any more; if it fails, nothing is changed.
-        """
-        plan = Plan(
-            since or self.config,
-            config,
-            servers=self.servers,
-            sites=self.sites,
-            make=self._make,
-            sections=self._sections,
-        )
-        try:
-            plan.prepare()
-            self._writers.prepare(config.servers)
-            if store is not None:
-                await store()
-        except BaseException:
-            await plan.undo()
-            raise
-        self.config = config
-        if plan.handler is not None:
-            logs.install(plan.handler, config.logging.level)
-        self.servers.update(plan.starting)
-        self.sites.update(plan.sites_starting)
-        for server in self.servers.values():
-            server.count_ends(config.metrics.enabled)
-        try:
-            await plan.begin()
-        finally:
-            plan.switch()
-            for server in plan.leaving:
-                self._see_off(server)
-            for key, site in plan.sites_leaving.items():
-                self._see_off_site(site, replaced=plan.replaces(key))
-            running = {name: self.servers[name] for name in config.servers}
-            self.servers.clear()
-            self.servers.update(running)
-            self.sites = {key: site for key, site in self.sites.items() if site not in plan.sites_leaving.values()}
-        self._writers.sweep()
-        return plan.what
-
-    def _make(self, name: str, config: ServerConfig, sock: socket.socket) -> Server:
-        return Server(name, config, self._reactor, self._counters, sock=sock, writers=self._writers)
+        return self._note(Outcome(cause, difference=what))
 
     def _note(self, outcome: Outcome) -> Outcome:
         """Keep it, and log it."""
@@ -316,50 +251,35 @@ class App:
             log.info("%s: reloaded: %s", outcome.cause, outcome.difference)
         return outcome
 
-    # The end, of a server or of all.
+    def _require(self, name: str) -> None:
+        if name not in self.servers:
+            raise UnknownServerError(name)
 
-    def _see_off(self, server: Server) -> None:
-        """Stop accepting now; let open connections end, or close them after the server's shutdown_timeout."""
-        server.stop_accepting()
-        self._see_to(self._drain(server), f"{server.name}: end")
+    async def _edit(self, config: Config, keys: tuple[str, ...], value: object) -> None:
+        """Apply a change that was made by hand, and keep it where the config says so."""
+        what = await self._fleet.change(config, store=lambda: self._store(keys, value))
+        log.info("changed by hand: %s", what)
 
-    def _see_off_site(self, site: Site, *, replaced: bool = False) -> None:
-        """Stop it, without waiting: the request that asks for it may be one of its own."""
-
-        async def stop() -> int:
-            await site.stop(replaced=replaced)
-            return 0
-
-        self._see_to(stop(), f"{site.name}: end")
-
-    def _see_to(self, work: Coroutine[Any, Any, int], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-
-    async def _drain(self, server: Server) -> int:
-        await server.drained(self._stop_now)
-        cut = await server.stop()
-        log.info("%s: ended%s", server.name, f", {cut} open connections closed" if cut else "")
-        return cut
-
-    def _reopen_logs(self) -> None:
-        """Somebody, logrotate say, has renamed the files."""
-        self._writers.reopen()
-        logs.reopen()
+    async def _store(self, keys: tuple[str, ...], value: object) -> None:
+        if self.config.api.persist and self._source is not None:
+            await self._source.store(keys, value)
 
     def _on_signal(self, signum: int) -> None:
+        self._fleet.interrupt()
         if self._stop.is_set():
-            self._stop_now.set()
+            self._fleet.hurry()
         log.info("%s: stopping%s", signal.Signals(signum).name, " at once" if self._stop.is_set() else "")
         self._stop.set()
 
 
 def notify(state: str) -> None:
-    """Tell systemd our state, if it asked (sd_notify(3)): "READY=1", "STOPPING=1"."""
+    """Tell systemd our state, if it asked (sd_notify(3)): "READY=1", "STOPPING=1". Who does not listen misses it."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock,
+            contextlib.suppress(OSError),
+        ):
             # "@" stands for the NUL byte of an abstract socket.
             sock.connect("\0" + address[1:] if address.startswith("@") else address)
             sock.send(state.encode())

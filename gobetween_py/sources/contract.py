@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import ClassVar
 
 from discovery.backoff import Backoff, Pace
 from discovery.contract import DiscoveryError
@@ -42,7 +43,10 @@ class Source(ABC):
     Attributes:
         name: for messages, without secrets.
         text: what was read last.
+        writable: whether `store` is possible.
     """
+
+    writable: ClassVar[bool] = False
 
     def __init__(self, name: str, reading: Reading) -> None:
         self.name = name
@@ -99,7 +103,7 @@ class Source(ABC):
                             log.info("%s: can be read again", self.name)
                         if text != before:
                             yield text
-            except (ConfigErrors, DiscoveryError, OSError) as error:
+            except Exception as error:  # following goes on whatever happens
                 if not failing:
                     failing = True
                     yield error if isinstance(error, ConfigErrors) else self._refused(_reason(error))
@@ -128,4 +132,6 @@ class Source(ABC):
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+    if isinstance(error, DiscoveryError | OSError):
+        return getattr(error, "strerror", None) or str(error)
+    return f"{type(error).__name__}: {error}"

@@ -17,6 +17,8 @@ QUIET = 0.2
 class FileSource(Source):
     """A file, followed by inotify(7) however it is changed: written in place, replaced, a link set to another one."""
 
+    writable = True
+
     def __init__(self, path: Path, reading: Reading) -> None:
         super().__init__(str(path), reading)
         self.path = path

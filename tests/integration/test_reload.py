@@ -1,8 +1,11 @@
 """Reload: what changes, what does not, and what happens when it cannot."""
 
 import json
+import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import urllib.request
 from pathlib import Path
@@ -12,8 +15,12 @@ import pytest
 from tests.integration.conftest import Serve
 from tests.integration.faults.servers import CountedBalancer
 from tests.integration.reloads import Echo, answers, connect, eventually, refused, reload, server
+from tests.services.balancer import Balancer
 from tests.services.ports import free_port
+from tests.services.proc import descendants
 from tests.services.process import LOOPBACK
+
+ROOT = Path(__file__).parents[2]
 
 CONFIG = """
 [logging]
@@ -179,3 +186,53 @@ def test_hangups_while_a_reload_is_under_way_are_one_more_reload(running: Runnin
     running.balancer.signal(signal.SIGHUP)
     eventually(lambda: "changed web (shutdown_timeout)" in running.balancer.log_text())
     assert running.balancer.log_text().count("SIGHUP: reloaded") < 50
+
+
+def test_systemd_is_told_of_a_reload(running: Running):
+    """As Type=notify-reload wants it; a systemd that does not listen holds nothing up."""
+    running.balancer.told()
+    reload(running.balancer, running.text)
+    eventually(lambda: running.balancer.log_text().count("SIGHUP: reloaded") == 1)
+    states: list[str] = []
+    eventually(lambda: states.extend(running.balancer.told()) or len(states) >= 2)
+    begun, ready = states
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", begun)
+    assert ready == "READY=1"
+    for _ in range(300):
+        reload(running.balancer, running.text)
+    assert answers(connect(running.port))
+
+
+SLOW = """
+[servers.slow]
+bind = "127.0.0.1:{port}"
+[servers.slow.discovery]
+kind = "exec"
+exec_command = ["/bin/sh", "-c", "sleep 60"]
+timeout = "60s"
+"""
+
+
+def test_a_first_answer_that_does_not_come_does_not_hold_the_end_up(serve: Serve, echo: Echo):
+    text = server("web", free_port(), echo.line)
+    balancer = serve(Balancer(text))
+    balancer.config.write_text(text + SLOW.format(port=free_port()))
+    balancer.signal(signal.SIGHUP)
+    process = balancer.process
+    assert process is not None
+    eventually(lambda: any("sleep 60" in child.command for child in descendants(process.pid)))
+    process.terminate()
+    assert process.wait(3) == 0
+    assert not descendants(process.pid)
+
+
+def test_nor_does_it_at_the_start(tmp_path: Path):
+    file = tmp_path / "lb.toml"
+    file.write_text(SLOW.format(port=free_port()))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gobetween_py", "-c", file], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    eventually(lambda: any("sleep 60" in child.command for child in descendants(process.pid)))
+    process.terminate()
+    _, said = process.communicate(timeout=3)
+    assert (process.returncode, said) == (0, b"")

@@ -70,6 +70,15 @@ class Balancer(Server):
     def answers(self) -> bool:
         return b"READY=1" in self._notified.recv(4096)
 
+    def told(self) -> list[str]:
+        """What it has told systemd since it was asked last."""
+        states = []
+        while True:
+            try:
+                states.append(self._notified.recv(4096).decode())
+            except BlockingIOError:
+                return states
+
     def close(self) -> None:
         """Stops it; an AssertionError if it logged a traceback at any time."""
         self.stop()
