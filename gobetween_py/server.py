@@ -311,7 +311,9 @@ class Server:
     async def refresh(self) -> None:
         """Give the pool what discovery found last, and what is set by hand laid over it."""
         async with self._refreshing:
-            change = await finished(self.pool.updating(self.overlay.specs()))
+            specs = tuple(self.overlay.specs())
+            self.health.expect(specs)
+            change = await finished(self.pool.updating(specs))
             self.overlay.hold(self.pool)
             await self.health.follow()
             self.resolver.take(change.added)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from balancer import Backend, Pool
+from balancer import Backend, BackendSpec, Pool
 from discovery.duration import format_duration
 from discovery.slices import sliced
 from gobetween_py.healthcheck import registry
@@ -102,6 +102,18 @@ class Health:
             self._pool.set_panic(False)
 
     # told by others
+
+    def expect(self, specs: Iterable[BackendSpec]) -> None:
+        """The pool is about to list these: see to it that it can pick one of them at once, as `follow` will see to it.
+
+        What is not told yet is told now; and where no live backend stays, new ones are picked before any check.
+        """
+        if self._news:
+            self._telling.cancel()
+            self._tell()
+        if self._loop and INITIAL[self.options.initial_status] is None:
+            keys = {(spec.host, spec.port) for spec in specs}
+            self._pool.initially_live = bool(self._live) and not any(backend.key in keys for backend in self._live)
 
     async def follow(self) -> None:
         """Know the backends that the pool has now, and no others. If it is cancelled, the next call catches up."""

@@ -163,6 +163,21 @@ async def test_new_ones_in_place_of_all_live_ones_are_used_at_once() -> None:
 
 
 @virtual.test
+async def test_what_is_not_told_yet_is_told_before_the_others_go() -> None:
+    """No pick in between finds nobody, whether the new ones have been checked or not."""
+    async with Bench(2) as bench:
+        await asyncio.sleep(1)
+        for ports in ((1, 2, 3), (3,), (4, 5)):
+            specs = [BackendSpec("10.0.0.1", port) for port in ports]
+            bench.health.expect(specs)
+            bench.pool.update(specs)
+            assert bench.live()
+            await bench.health.follow()
+            assert bench.live()
+            await asyncio.sleep(0.02)  # checked, but not told of
+
+
+@virtual.test
 async def test_a_backend_that_comes_back_is_a_new_one() -> None:
     async with Bench(2) as bench:
         await asyncio.sleep(1)
