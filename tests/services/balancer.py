@@ -60,6 +60,10 @@ class Balancer(Server):
         balancer.port = port
         return balancer
 
+    def start(self) -> Self:
+        self.told()  # what an earlier process said: its readiness is not the next one's
+        return super().start()
+
     def command(self) -> Sequence[str | Path]:
         return [sys.executable, "-m", "gobetween_py", *self.arguments]
 
