@@ -247,9 +247,10 @@ class Server:
     def hand_over(self, bind: Bind) -> None:
         """Leave a socket, and the clients that wait in it, to whoever has a duplicate of it."""
         sock = self._sockets.pop(bind)
-        if self.listener is not None and sock.fileno() >= 0:
+        if self.listener is None:
+            sock.close()
+        elif sock.fileno() >= 0:
             self.listener.hand_over(sock)
-        sock.close()
 
     def stop_accepting(self) -> None:
         """Close the listening socket; open connections go on."""

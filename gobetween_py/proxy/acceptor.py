@@ -81,12 +81,12 @@ class Acceptor:
             self._reactor.remove(self._socket.fileno())
             self._reactor.loop.call_later(PAUSE, self._go_on)
 
-    def hand_over(self) -> socket.socket:
-        """Stop accepting, and return the socket with its backlog."""
+    def hand_over(self) -> None:
+        """Close this end of the socket; a duplicate of it keeps the backlog."""
         if not (self._paused or self._ended):
             self._reactor.remove(self._socket.fileno())
         self._ended = True
-        return self._socket
+        self._socket.close()
 
     def bar(self) -> None:
         """Let handshakes that have begun end, but none begin. Where that is forbidden, all goes on."""
@@ -101,7 +101,7 @@ class Acceptor:
         for _ in range(LAST_BURSTS):
             if self._paused or self._ended or not self._accept_burst():
                 break
-        self.hand_over().close()
+        self.hand_over()
 
     def _pending(self, _events: int) -> None:
         if not self._queued:

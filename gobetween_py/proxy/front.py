@@ -102,8 +102,8 @@ class Flow(Protocol):
 class Entrance(Protocol):
     """One bound socket through which clients come in."""
 
-    def hand_over(self) -> socket.socket:
-        """Let nobody in any more, and return the open socket with those who wait in it."""
+    def hand_over(self) -> None:
+        """Let nobody in any more; who waits in the socket is left to the holder of a duplicate of it."""
 
     def close(self) -> None:
         """Let nobody in any more; the socket is closed as soon as nothing needs it."""
@@ -259,7 +259,7 @@ class Front(ABC, Generic[AnyEntrance]):
         self._entrances[sock] = self._open(sock)
 
     def hand_over(self, sock: socket.socket) -> None:
-        """Let nobody in through this socket any more; it stays open, with those who wait in it, for another front."""
+        """Let nobody in through this socket any more; who waits in it is left to the holder of a duplicate of it."""
         self._entrances.pop(sock).hand_over()
 
     def stop_accepting(self) -> None:

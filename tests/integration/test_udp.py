@@ -8,6 +8,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -239,6 +240,21 @@ def test_sessions_go_on_over_a_reload_and_until_the_server_stops(serve: Serve) -
         balancer.signal(signal.SIGTERM)
         assert balancer.process is not None
         assert balancer.process.wait(10) == 0
+
+
+def test_a_server_that_is_renamed_under_load_loses_no_query(serve: Serve) -> None:
+    """Its socket goes to the new one, with what waits in it; the old sessions bring the answers under way."""
+    nsd = name_server(serve)
+    balancer = serve(before(nsd.host, shutdown_timeout="20s"))
+    text = balancer.config.read_text()
+    with ThreadPoolExecutor(1) as executor:
+        load = executor.submit(dnsperf, balancer.port, QUESTIONS, queries=100_000, clients=50, outstanding=50)
+        for number in range(1, 6):
+            balancer.config.write_text(text.replace("servers.web", f"servers.web{number}"))
+            balancer.signal(signal.SIGHUP)
+            until(lambda number=number: f"added web{number}" in balancer.log_text())  # type: ignore[misc]
+        assert not load.done()
+        assert load.result() == DnsLoad(100_000, 100_000, 0)
 
 
 def test_the_api_shows_sessions_and_ends_them(serve: Serve) -> None:

@@ -51,7 +51,7 @@ class Receiver:
         self._sessions: dict[Any, Session] = {}
         self._using = 0  # sessions that may still send answers
         self._open = True
-        self._handed_over = False
+        self._watched = True
         self._receive: Callable[[bytearray], tuple[int, Any]] = sock.recvfrom_into
         self.reply: Callable[[memoryview, Any], object] = sock.sendto
         """Send an answer to a client. Raises OSError."""
@@ -102,11 +102,13 @@ class Receiver:
         if not self._open:
             self._close_unused()
 
-    def hand_over(self) -> socket.socket:
-        """Take nothing in any more. The socket stays open, and sessions may send answers for as long as it is."""
-        self._reactor.remove(self._fd)
-        self._open, self._handed_over = False, True
-        return self._socket
+    def hand_over(self) -> None:
+        """Take nothing in any more; what comes is for the holder of a duplicate of the socket.
+
+        Sessions still send the answers to what they have passed on, and the socket is closed after the last one.
+        """
+        self._unwatch()
+        self.close()
 
     def close(self) -> None:
         """Take in no new clients; those that have a session keep it, and the socket is closed after the last one."""
@@ -114,10 +116,15 @@ class Receiver:
         self._close_unused()
 
     def _close_unused(self) -> None:
-        if not (self._using or self._handed_over) and self._socket.fileno() >= 0:
-            self._reactor.remove(self._fd)
+        if not self._using and self._socket.fileno() >= 0:
+            self._unwatch()
             self._socket.close()
             self.listener.closed(self._socket)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._reactor.remove(self._fd)
 
 
 class AnywhereReceiver(Receiver):

@@ -78,8 +78,9 @@ async def test_back_at_an_address_within_that_moment_it_stays_open(monkeypatch: 
         (first,) = rig.listener._entrances
         address = first.getsockname()
         rig.listener.move(listen("127.0.0.1", 0))
+        again = first.dup()
         rig.listener.hand_over(first)
-        rig.listener.move(first)
+        rig.listener.move(again)
         await asyncio.sleep(0.2 + HANDSHAKE + 0.2)
         assert await served(rig, await connect(rig, address))
 
@@ -90,8 +91,9 @@ async def test_clients_that_wait_are_handed_over_with_the_socket():
         client = socket.socket()
         client.connect(other.address)
         client.setblocking(False)
+        given = sock.dup()
         other.listener.hand_over(sock)
-        rig.listener.move(sock)
+        rig.listener.move(given)
         assert await served(rig, client)
 
 
@@ -99,8 +101,9 @@ async def test_a_barred_socket_can_be_handed_over():
     async with Rig() as rig, Rig(backends=0) as other:
         ((sock, acceptor),) = other.listener._entrances.items()
         acceptor.bar()
+        given = sock.dup()
         other.listener.hand_over(sock)
-        rig.listener.move(sock)
+        rig.listener.move(given)
         assert await served(rig, await connect(rig, other.address))
 
 

@@ -97,13 +97,16 @@ async def test_a_socket_handed_over_is_the_other_servers_while_old_sessions_brin
         known.send(b"1")
         data, peer = await rig.take(rig.backends[0])
         (sock,) = rig.listener._entrances
+        given = sock.dup()
         rig.listener.hand_over(sock)
-        other = UdpListener("other", sock, rig.reactor, rig.pool, rig.counters)
+        other = UdpListener("other", given, rig.reactor, rig.pool, rig.counters)
         rig.backends[0].sendto(b"re: " + data, peer)
         assert await rig.receive(known) == b"re: 1"
         assert await rig.ask(known, b"2") == b"re: 2"
         assert len(other.connections) == 1
+        assert sock.fileno() >= 0
         rig.listener.close_connections()
+        assert sock.fileno() < 0
         assert await rig.ask(known, b"3") == b"re: 3"
         other.stop_accepting()
         other.close_connections()
@@ -112,10 +115,12 @@ async def test_a_socket_handed_over_is_the_other_servers_while_old_sessions_brin
 async def test_what_waits_in_a_socket_handed_over_is_not_lost():
     async with UdpRig() as rig:
         (sock,) = rig.listener._entrances
+        given = sock.dup()
         rig.listener.hand_over(sock)
+        assert sock.fileno() < 0
         client = rig.client()
         client.send(b"waiting")
-        other = UdpListener("other", sock, rig.reactor, rig.pool, rig.counters)
+        other = UdpListener("other", given, rig.reactor, rig.pool, rig.counters)
         assert await rig.receive(rig.backends[0]) == b"waiting"
         other.stop_accepting()
         other.close_connections()

@@ -33,9 +33,11 @@ async def test_a_client_keeps_its_backend_and_gets_the_answers(host: str):
         assert rig.count(RX) == [25, 25]
 
 
-@pytest.mark.parametrize("size", [0, 1, 512, 1472, 9000, 65_507])
-async def test_datagrams_of_every_size_arrive_whole(size: int):
-    async with UdpRig() as rig:
+@pytest.mark.parametrize(
+    ("host", "size"), [*(("127.0.0.1", size) for size in (0, 1, 512, 1472, 9000, 65_507)), ("::1", 0), ("::1", 65_507)]
+)
+async def test_datagrams_of_every_size_arrive_whole(host: str, size: int):
+    async with UdpRig(host=host) as rig:
         client, data = rig.client(), bytes(number % 251 for number in range(size))
         client.send(data)
         client.send(b"the next one")
@@ -46,6 +48,31 @@ async def test_datagrams_of_every_size_arrive_whole(size: int):
         rig.backends[0].sendto(b"the next answer", peer)
         assert await rig.receive(client) == data
         assert await rig.receive(client) == b"the next answer"
+
+
+@pytest.mark.parametrize(("host", "backend"), [("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
+async def test_client_and_backend_may_be_of_different_families(host: str, backend: str):
+    family = socket.AF_INET6 if ":" in backend else socket.AF_INET
+    async with UdpRig(backends=0, host=host) as rig:
+        with rig.bound(family) as server:
+            rig.pool.update([BackendSpec(backend, server.getsockname()[1])])
+            rig.pool.set_resolved(rig.pool.backends[0], family, server.getsockname())
+            rig.backends.append(server)
+            assert await rig.ask(rig.client(), b"question") == b"re: question"
+
+
+async def test_what_is_too_long_for_the_backend_is_lost_and_told(caplog: pytest.LogCaptureFixture):
+    """IPv6 takes 20 bytes more than IPv4, whose header counts."""
+    async with UdpRig(backends=0, host="::1") as rig:
+        with rig.bound() as server:
+            rig.pool.update([BackendSpec("127.0.0.1", server.getsockname()[1])])
+            rig.pool.set_resolved(rig.pool.backends[0], socket.AF_INET, server.getsockname())
+            rig.backends.append(server)
+            client = rig.client()
+            client.send(bytes(65_508))
+            await rig.until(lambda: rig.listener.dropped == 1)
+            assert "datagram lost: Message too long" in caplog.text
+            assert await rig.ask(client, b"shorter") == b"re: shorter"
 
 
 async def test_more_answers_than_questions_arrive_and_in_order():
