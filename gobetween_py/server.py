@@ -24,10 +24,12 @@ from gobetween_py.healthcheck.health import Health
 from gobetween_py.metrics.counted import Counted
 from gobetween_py.overlay import Overlay
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.front import Datagrams, Flow, Front, Settings
+from gobetween_py.proxy.flow import Flow
+from gobetween_py.proxy.front import Front
 from gobetween_py.proxy.listener import Listener
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.settings import Datagrams, Settings
 from gobetween_py.proxy.udp.listener import UdpListener
 from gobetween_py.resolve import Resolver, literal
 from gobetween_py.stages import introduces, stages_of

@@ -13,7 +13,7 @@ from time import gmtime, monotonic, strftime, time
 from gobetween_py.access_log.writer import Writers
 from gobetween_py.config.access_log import FIELDS, TEMPLATE, parts_of
 from gobetween_py.config.access_log import AccessLog as Settings
-from gobetween_py.proxy.front import Flow
+from gobetween_py.proxy.flow import Flow
 from gobetween_py.proxy.reason import Reason
 
 MAPPED = "::ffff:"

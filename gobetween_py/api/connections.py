@@ -19,7 +19,7 @@ from gobetween_py.api.refusal import Refusal
 from gobetween_py.api.route import Call, Query
 from gobetween_py.config.override import Address, key_of
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.front import Flow
+from gobetween_py.proxy.flow import Flow
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.wheel import TICK
 from gobetween_py.web import SLICE

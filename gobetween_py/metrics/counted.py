@@ -9,7 +9,7 @@ from time import monotonic
 
 from prometheus_client.utils import floatToGoString
 
-from gobetween_py.proxy.front import Flow
+from gobetween_py.proxy.flow import Flow
 from gobetween_py.proxy.reason import Reason
 
 DURATIONS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 3600.0)

@@ -1,13 +1,14 @@
 """The data plane: moves bytes between a client and the backend picked for it.
 
     reactor     one edge-triggered epoll nested in the event loop: fd -> the method that handles its events
-    front       what every server has at its front: access rules, limits, settings, who is told of what
+    front       what every server has at its front: access rules, limits, who is told of what
+    settings    what a server asks of its connections
+    flow        a connection or session as logs, metrics and the API see it
     listener    the front for streams: makes a Connection of each client
     acceptor    accepts on one of its sockets
     connection  one client from accept to close: connect to a backend, try another, relay, time out
     staged      a Connection with more to do before it relays: PROXY headers, in and out, and the ClientHello
     relay       one direction of a connection: recv/send for little, splice for much, half-close, reset
-    staged      a connection with more stages: headers of the PROXY protocol, the ClientHello
     secured     a connection with TLS on one side or both: the handshakes
     tls         one direction of such a connection
     pipes       the pipes that splice needs, kept for the next one

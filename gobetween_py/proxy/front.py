@@ -10,14 +10,14 @@ import socket
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from balancer import ACTIVE, TOTAL, Backend, Counters, Pool
 from gobetween_py.proxy.access import Access
+from gobetween_py.proxy.flow import Flow, OnEnd, OnRefusal
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
-from gobetween_py.proxy.staged import Stages
+from gobetween_py.proxy.settings import Settings
 from gobetween_py.proxy.wheel import Wheel
 
 log = logging.getLogger("pygobetween.proxy")
@@ -32,73 +32,6 @@ QUIET = 5.0
 """Seconds between two log lines of the same kind."""
 
 
-class Flow(Protocol):
-    """A TCP connection or a UDP session, as logs, metrics and the API see it.
-
-    Attributes:
-        host: the client's IP address, "" for a UNIX socket; its port beside it.
-        backend: None before one is picked.
-        relaying: whether the backend is connected.
-        number: tells it from every other one that is open.
-        begun, answered: `time.monotonic()` when it began, and when its backend had answered (0.0 = it has not).
-        active: the tick of `wheel` at which something moved last, while it is relaying.
-        sent, received: bytes to and from the backend.
-        dials, attempts: how many addresses of backends, and how many different backends, it tried.
-        server_name: that the client asked for by TLS, where that was read; "" = none.
-    """
-
-    @property
-    def host(self) -> str: ...
-
-    @property
-    def port(self) -> int: ...
-
-    @property
-    def backend(self) -> Backend | None: ...
-
-    @property
-    def closed(self) -> bool: ...
-
-    @property
-    def relaying(self) -> bool: ...
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def begun(self) -> float: ...
-
-    @property
-    def answered(self) -> float: ...
-
-    @property
-    def wheel(self) -> Wheel: ...
-
-    @property
-    def active(self) -> int: ...
-
-    @property
-    def sent(self) -> int: ...
-
-    @property
-    def received(self) -> int: ...
-
-    @property
-    def dials(self) -> int: ...
-
-    @property
-    def attempts(self) -> int: ...
-
-    @property
-    def server_name(self) -> str: ...
-
-    def close(self, reason: Reason) -> None:
-        """End it, if it has not ended, and give back everything."""
-
-    def break_off(self, reason: Reason) -> None:
-        """End it so that neither side takes what it got for the whole."""
-
-
 class Entrance(Protocol):
     """One bound socket through which clients come in."""
 
@@ -110,46 +43,6 @@ class Entrance(Protocol):
 
 
 AnyEntrance = TypeVar("AnyEntrance", bound=Entrance)
-
-OnEnd = Callable[[Flow, Reason], None]
-"""Told of every connection that has ended. Runs in the data plane: it must be quick, and not raise."""
-
-OnRefusal = Callable[[str, int, Reason], None]
-"""Told of every client that was turned away at the door: IP address ("" for a UNIX socket), port, and why. As quick."""
-
-
-@dataclass(frozen=True, slots=True)
-class Datagrams:
-    """What a server asks of its UDP sessions beside `Settings`; 0 = no limit.
-
-    Args:
-        max_requests: after so many datagrams its client's next one begins another session.
-        max_responses: after so many datagrams of its backend a session ends.
-        transparent: the backend sees the client's address and port as the source.
-        hash_port: what hashes clients hashes their port too.
-    """
-
-    max_requests: int = 0
-    max_responses: int = 0
-    transparent: bool = False
-    hash_port: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a server asks of its connections. Durations are seconds, 0 = no limit.
-
-    Both idle timeouts count silence in both directions: a long download is not cut because its client has nothing to
-    say. So the shorter of the two decides.
-    """
-
-    max_connections: int = 0
-    client_idle_timeout: float = 0.0
-    backend_idle_timeout: float = 0.0
-    backend_connection_timeout: float = 0.0
-    connect_attempts: int = 3
-    stages: Stages | None = None
-    datagrams: Datagrams = Datagrams()
 
 
 class Front(ABC, Generic[AnyEntrance]):

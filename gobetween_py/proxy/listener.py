@@ -6,8 +6,9 @@ import socket
 
 from gobetween_py.proxy.acceptor import PAUSE, Acceptor
 from gobetween_py.proxy.connection import Connection
-from gobetween_py.proxy.front import GRACE, Front, Settings
+from gobetween_py.proxy.front import GRACE, Front
 from gobetween_py.proxy.secured import SecuredConnection
+from gobetween_py.proxy.settings import Settings
 from gobetween_py.proxy.staged import StagedConnection
 
 HANDSHAKE = 0.2

@@ -9,9 +9,9 @@ from typing import Self
 from balancer import ACTIVE, BackendSpec, Counters, Pool
 from gobetween_py.bind import listen
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.front import Settings
 from gobetween_py.proxy.listener import Listener
 from gobetween_py.proxy.reactor import Reactor
+from gobetween_py.proxy.settings import Settings
 
 PATIENCE = 10.0
 """Seconds until a test that waits in vain fails."""

@@ -8,8 +8,8 @@ from ipaddress import ip_network
 
 from balancer import REFUSED, TOTAL, BackendSpec
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.front import Settings
 from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.settings import Settings
 from tests.gobetween_py.proxy.rig import Rig
 
 

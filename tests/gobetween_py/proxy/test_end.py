@@ -12,8 +12,8 @@ import pytest
 from balancer import REFUSED
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.connection import Connection
-from gobetween_py.proxy.front import Settings
 from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.settings import Settings
 from tests.gobetween_py.proxy.rig import Rig
 
 LINGER_NONE = struct.pack("ii", 1, 0)

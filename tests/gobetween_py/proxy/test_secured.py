@@ -14,9 +14,9 @@ import pytest
 from balancer import REFUSED, BackendSpec, Counters, Pool
 from gobetween_py.config.tls import BackendsTls, CertificateFiles, Tls
 from gobetween_py.proxy import proxy_protocol
-from gobetween_py.proxy.front import Settings
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.secured import Origination, Termination, name_of
+from gobetween_py.proxy.settings import Settings
 from gobetween_py.proxy.staged import Stages
 from gobetween_py.tls.contexts import client_context, server_context
 from tests.gobetween_py.proxy.rig import Rig

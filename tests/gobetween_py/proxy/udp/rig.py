@@ -10,8 +10,8 @@ from typing import Any, Self
 from balancer import ACTIVE, Backend, BackendSpec, Counters, Pool
 from gobetween_py.bind import listen
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.front import Settings
 from gobetween_py.proxy.reactor import Reactor
+from gobetween_py.proxy.settings import Settings
 from gobetween_py.proxy.udp.listener import UdpListener
 
 PATIENCE = 10.0

@@ -11,8 +11,8 @@ import pytest
 
 from balancer import ACTIVE, REFUSED, TOTAL, TX, Backend
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.front import Datagrams, Settings
 from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.settings import Datagrams, Settings
 from gobetween_py.proxy.udp import listener as module
 from gobetween_py.proxy.udp.listener import IDLE, UdpListener
 from gobetween_py.proxy.wheel import Wheel

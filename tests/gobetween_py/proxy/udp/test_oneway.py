@@ -3,7 +3,7 @@
 import os
 
 from balancer import ACTIVE, REFUSED, RX, TOTAL, TX
-from gobetween_py.proxy.front import Datagrams, Settings
+from gobetween_py.proxy.settings import Datagrams, Settings
 from gobetween_py.proxy.udp import oneway
 from tests.gobetween_py.proxy.udp.rig import UdpRig
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from balancer import ACTIVE, RX, TOTAL, TX, BackendSpec
-from gobetween_py.proxy.front import Datagrams, Flow, Settings
+from gobetween_py.proxy.flow import Flow
 from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.settings import Datagrams, Settings
 from gobetween_py.proxy.udp.session import Session
 from tests.gobetween_py.proxy.udp.rig import UdpRig
 
