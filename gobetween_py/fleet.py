@@ -44,6 +44,7 @@ class Fleet:
         self._counters = Counters()
         self._beginning: asyncio.Task[None] | None = None
         self._interrupted = False
+        self._draining: set[Server] = set()
         self._leaving: set[asyncio.Task[int]] = set()
         self._cut = asyncio.Event()
 
@@ -76,6 +77,7 @@ class Fleet:
             config,
             servers=self.servers,
             sites=self.sites,
+            draining=self._draining,
             make=self._make,
             sections=self._sections,
         )
@@ -144,11 +146,13 @@ class Fleet:
     def _see_off(self, server: Server) -> None:
         """Stop accepting now; let open connections end, or close them after the server's shutdown_timeout."""
         server.stop_accepting()
+        self._draining.add(server)
         self._see_to(self._drain(server), f"{server.name}: end")
 
     async def _drain(self, server: Server) -> int:
         await server.drained(self._cut)
         closed = await server.stop()
+        self._draining.remove(server)
         log.info("%s: ended%s", server.name, f", {closed} open connections closed" if closed else "")
         return closed
 

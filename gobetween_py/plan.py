@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from discovery.loop import Loop
@@ -50,6 +50,7 @@ class Plan:
 
     Args:
         servers, sites: the running ones, by name and by the key of their section.
+        draining: servers that were removed before, and may still hold their bind: UDP sessions answer by it.
         make: makes servers.
         sections: makes sites, by the key of their section.
     """
@@ -61,6 +62,7 @@ class Plan:
         *,
         servers: Mapping[str, Server],
         sites: Mapping[str, Site],
+        draining: Iterable[Server],
         make: Make,
         sections: Mapping[str, MakeSite],
     ) -> None:
@@ -68,6 +70,7 @@ class Plan:
         self.new = new
         self._old = old
         self._running = servers
+        self._draining = tuple(draining)
         self._make = make
         # Another protocol is another server: its connections have nothing in common with those of the old one.
         replaced = [name for name in what.changed if new.servers[name].protocol != old.servers[name].protocol]
@@ -159,11 +162,12 @@ class Plan:
 
     def _find_sockets(self) -> None:
         """A listening socket for each server that is new or moves."""
+        gone = (*self._draining, *self.leaving)
         free = {
             (server.config.transport, bind): (server, sock)
-            for server in self._running.values()
+            for server in (*self._draining, *self._running.values())
             for bind, sock in server.sockets.items()
-            if server in self.leaving or bind != self.new.servers[server.name].bind or server.name in self._moved
+            if server in gone or bind != self.new.servers[server.name].bind or server.name in self._moved
         }
         for name in (*self._fresh, *self._moved):
             config = self.new.servers[name]

@@ -257,6 +257,26 @@ def test_a_server_that_is_renamed_under_load_loses_no_query(serve: Serve) -> Non
         assert load.result() == DnsLoad(100_000, 100_000, 0)
 
 
+def test_a_server_that_was_removed_may_come_back_while_its_sessions_end(serve: Serve) -> None:
+    """They hold its address, which no other program has."""
+    nsd = name_server(serve)
+    balancer = serve(before(nsd.host, shutdown_timeout="60s"))
+    text = balancer.config.read_text()
+    question = dns.message.make_query(f"n7.{ZONE}", dns.rdatatype.A)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.connect((LOOPBACK, balancer.port))
+        for number, config in enumerate((text.replace(f":{balancer.port}", f":{free_port()}"), text), 1):
+            client.send(question.to_wire())
+            assert question.is_response(dns.message.from_wire(client.recv(4096)))
+            balancer.config.write_text(config.replace("servers.web", f"servers.web{number}"))
+            balancer.signal(signal.SIGHUP)
+            until(lambda number=number: f"added web{number}; removed" in balancer.log_text())  # type: ignore[misc]
+        client.send(question.to_wire())
+        assert question.is_response(dns.message.from_wire(client.recv(4096)))
+        assert "web: ended" not in balancer.log_text()
+
+
 def test_the_api_shows_sessions_and_ends_them(serve: Serve) -> None:
     nsd = name_server(serve)
     balancer = before(nsd.host)
