@@ -3,6 +3,7 @@
 The connection is kept between requests. Proxies and passwords of the environment are not used: the endpoint says all.
 """
 
+import asyncio
 import base64
 import os
 import ssl
@@ -73,7 +74,7 @@ class HttpClient:
     Args:
         headers: sent with each request.
         username, password: for basic authentication; "" = those of the endpoint.
-        tls: makes the context; called again for a new session after a failure, so that files may have been renewed.
+        tls: makes the context, in a thread; again for a new session after a failure: files may have been renewed.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class HttpClient:
 
     async def _get(self) -> bytearray | None:
         if self._session is None:
-            self._session = self._open()
+            self._session = await self._open()
         async with self._session.get(self._endpoint.url, headers=self._known) as response:
             if response.status == 304 and self._known:
                 return None
@@ -133,9 +134,9 @@ class HttpClient:
             self._latest = _validators(response.headers)
             return body
 
-    def _open(self) -> aiohttp.ClientSession:
+    async def _open(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=self._connector(),
+            connector=await self._connector(),
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
@@ -143,10 +144,11 @@ class HttpClient:
             trust_env=False,
         )
 
-    def _connector(self) -> aiohttp.BaseConnector:
+    async def _connector(self) -> aiohttp.BaseConnector:
         if self._endpoint.socket:
             return aiohttp.UnixConnector(self._endpoint.socket, keepalive_timeout=KEEPALIVE)
-        return aiohttp.TCPConnector(ssl=self._tls(), keepalive_timeout=KEEPALIVE)
+        context = await asyncio.to_thread(self._tls)  # for http too, which may redirect to https
+        return aiohttp.TCPConnector(ssl=context, keepalive_timeout=KEEPALIVE)
 
 
 async def _read(response: aiohttp.ClientResponse, shown: str) -> bytearray:

@@ -43,7 +43,7 @@ class Docker(Discovery):
         """The backends of all containers that serve. Raises DiscoveryError."""
         try:
             if self._client is None:
-                self._client = Client(self._endpoint, self._context(), self._seconds())
+                self._client = Client(self._endpoint, await self._context(), self._seconds())
             specs = await self._ask(self._client)
         except BaseException as error:
             await self.close()
@@ -68,7 +68,7 @@ class Docker(Discovery):
         await self._answered.wait()
         parameters = {"filters": json.dumps(EVENTS)}
         async with (
-            self._endpoint.session(self._context()) as session,
+            self._endpoint.session(await self._context()) as session,
             session.get("/events", params=parameters, allow_redirects=False) as response,
         ):
             if response.status != 200:
@@ -114,14 +114,18 @@ class Docker(Discovery):
             self.skipped.add(f"container {container.name}: {error}")
             return []
 
-    def _context(self) -> ssl.SSLContext | None:
+    async def _context(self) -> ssl.SSLContext | None:
         options = self._chosen
         if not self._endpoint.secure:
             return None
         if not options.docker_tls_enabled:
-            return client_context()
-        certificate, key = options.docker_tls_cert_path, options.docker_tls_key_path
-        return client_context(ca=options.docker_tls_cacert_path, certificate=certificate, key=key)
+            return await asyncio.to_thread(client_context)
+        return await asyncio.to_thread(
+            client_context,
+            ca=options.docker_tls_cacert_path,
+            certificate=options.docker_tls_cert_path,
+            key=options.docker_tls_key_path,
+        )
 
     def _seconds(self) -> float | None:
         timeout = self._chosen.timeout

@@ -88,14 +88,14 @@ class Lxd(Discovery):
             await self._blocking.call(trust.pin, await shown_certificate(self._endpoint))
         return Client(
             self._endpoint,
-            trust.context(),
+            await self._context(),
             timeout=timeout,
             certificate=trust.certificate,
             password=options.lxd_server_remote_password.get_secret_value(),
         )
 
-    def _context(self) -> ssl.SSLContext | None:
-        return self._trust.context() if self._endpoint.secure else None
+    async def _context(self) -> ssl.SSLContext | None:
+        return await asyncio.to_thread(self._trust.context) if self._endpoint.secure else None
 
     def _backends(self, entry: Any, booting: set[str]) -> list[BackendSpec]:
         """One, or none; the names of containers without an address go to `booting`."""
@@ -124,7 +124,7 @@ class Lxd(Discovery):
         await self._answered.wait()
         parameters = {"type": "lifecycle"}
         async with (
-            self._endpoint.session(self._context()) as session,
+            self._endpoint.session(await self._context()) as session,
             session.ws_connect("/1.0/events", params=parameters, heartbeat=HEARTBEAT, max_msg_size=MAX_EVENT) as events,
         ):
             self._changes.now()

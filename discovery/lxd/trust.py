@@ -96,7 +96,8 @@ class Trust:
 
 async def shown_certificate(endpoint: Endpoint) -> str:
     """The certificate (PEM) that a server shows, whoever issued it. Raises OSError."""
-    _, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=client_context(verify=False))
+    context = await asyncio.to_thread(client_context, verify=False)
+    _, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=context)
     try:
         shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     finally:
