@@ -22,7 +22,6 @@ from gobetween_py.healthcheck.condition import Condition
 from gobetween_py.healthcheck.registry import NONE
 from gobetween_py.metrics.counted import Counted, Histogram
 from gobetween_py.metrics.lag import Lag
-from gobetween_py.proxy.reason import Reason
 from gobetween_py.reload import Status as ReloadStatus
 from gobetween_py.server import Server
 from gobetween_py.stats import Snapshot, snapshots
@@ -126,19 +125,6 @@ HISTOGRAMS: tuple[tuple[str, str, Callable[[Counted], Histogram]], ...] = (
     ("gobetween_server_connection_tx_bytes", "Bytes to the backend, of a whole connection.", lambda c: c.tx),
 )
 
-REFUSALS = (
-    Reason.ACCESS,
-    Reason.LIMIT,
-    Reason.NO_BACKEND,
-    Reason.CONNECT,
-    Reason.UNTRUSTED,
-    Reason.BAD_HEADER,
-    Reason.NO_HEADER,
-    Reason.NO_HELLO,
-    Reason.SNI,
-)
-"""Causes for which a client gets nothing; they are all shown from the start, so that a first one is seen as a rise."""
-
 
 def pieces(servers: Iterable[Server], reloads: ReloadStatus, lag: Lag) -> Iterator[Metric]:
     """All families. One with many samples comes in several pieces, one after the other, with the same name.
@@ -199,8 +185,8 @@ def _of_connections(taken: Iterable[Snapshot]) -> Iterator[Metric]:
     for snapshot in taken:
         listener, counted = snapshot.server.listener, snapshot.server.counted
         assert listener is not None
-        for cause in REFUSALS:
-            refused.add_metric([snapshot.name, cause.value], listener.refusals[cause.value])
+        for cause, count in listener.refusals.items():
+            refused.add_metric([snapshot.name, cause], count)
         for reason, count in counted.reasons.items():
             ended.add_metric([snapshot.name, reason], count)
         retried.add_metric([snapshot.name], counted.retries)

@@ -172,6 +172,7 @@ class Connection:
                 upstream = CSocket(backend.family, STREAM)
             except OSError as error:
                 listener.out_of_resources(error)
+                listener.unserved(Reason.RESOURCES, error.strerror or "")
                 self.close(Reason.RESOURCES)
                 return
             self.upstream = upstream

@@ -16,7 +16,7 @@ from balancer import ACTIVE, TOTAL, Backend, Counters, Pool
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.flow import Flow, OnEnd, OnRefusal
 from gobetween_py.proxy.reactor import Reactor
-from gobetween_py.proxy.reason import Reason
+from gobetween_py.proxy.reason import REFUSALS, Reason
 from gobetween_py.proxy.settings import Settings
 from gobetween_py.proxy.wheel import Wheel
 
@@ -60,8 +60,9 @@ class Front(ABC, Generic[AnyEntrance]):
     Attributes:
         on_end: who is told of each connection's end; may be set at any time.
         on_refused: who is told of each connect that failed, and why; may be set at any time.
-        on_refusal: who is told of each client that the access rules or the limit turn away; may be set at any time.
-        refusals: clients that got nothing, by cause: access, limit, no_backend, connect_failed.
+        on_refusal: who is told of each client that is turned away before it has a connection; may be set at any time.
+        refusals: clients that got nothing, by cause; each cause is there from the start, so that a first one is seen as
+            a rise.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Front(ABC, Generic[AnyEntrance]):
         self._access = access
         self.next_address = next_address
         self.connections: set[Flow] = set()
-        self.refusals: Counter[str] = Counter()
+        self.refusals = Counter({reason.value: 0 for reason in REFUSALS})
         self.on_end: tuple[OnEnd, ...] = ()
         self.on_refused: Callable[[Backend, str], None] = lambda backend, why: None
         self.on_refusal: tuple[OnRefusal, ...] = ()

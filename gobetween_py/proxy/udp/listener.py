@@ -75,7 +75,7 @@ class UdpListener(Front[Receiver]):
         for dial in range(1, self.attempts + 1):
             backend = self._pick(host, port)
             if backend is None:
-                self.unserved(Reason.NO_BACKEND if dial == 1 else Reason.CONNECT)
+                self._turn_away(host, port, Reason.NO_BACKEND if dial == 1 else Reason.CONNECT)
                 return
             sockaddr = backend.sockaddr
             try:
@@ -85,14 +85,23 @@ class UdpListener(Front[Receiver]):
                 else:
                     taken = Session(receiver, client, backend, dial).send(data)
             except OSError as error:
-                goes_on = self._not_dialled(backend, sockaddr, error)
+                ours = isinstance(error, SourceError) or error.errno in NO_ROOM
+                if not ours:
+                    self._count_refusal(backend, sockaddr, error)
                 self.release(backend)
-                if goes_on:
-                    continue
-                return
-            if taken:
-                return
-        self.unserved(Reason.CONNECT)
+                if ours:
+                    self._turn_away(host, port, Reason.RESOURCES, error.strerror or str(error))
+                    return
+            else:
+                if taken:
+                    return
+        self._turn_away(host, port, Reason.CONNECT)
+
+    def _turn_away(self, host: str, port: int, reason: Reason, why: str = "") -> None:
+        """A client gets no backend, and no session whose end would tell of it."""
+        self.unserved(reason, why)
+        for told in self.on_refusal:
+            told(host, port, reason)
 
     def _pick(self, host: str, port: int) -> Backend | None:
         client = f"{host}#{port}" if self.settings.datagrams.hash_port else host
@@ -107,14 +116,6 @@ class UdpListener(Front[Receiver]):
         if way is None:
             way = self._ways[backend] = OneWay(self, backend)
         return way
-
-    def _not_dialled(self, backend: Backend, sockaddr: Any, error: OSError) -> bool:
-        """There is no socket to a backend; whether another backend may be reached."""
-        if isinstance(error, SourceError) or error.errno in NO_ROOM:
-            self.unserved(Reason.RESOURCES, error.strerror or str(error))
-            return False
-        self._count_refusal(backend, sockaddr, error)
-        return True
 
     # told by sessions
 

@@ -1,10 +1,14 @@
 """The text of a scrape: whole, grouped, escaped, and made a little at a time."""
 
 import asyncio
+import socket
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 
+import pytest
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from balancer import BackendSpec
 from gobetween_py.metrics.exposition import exposition
 from tests.gobetween_py.running import METRICS, Echo, Running, exchange, server
+from tests.services.certificates import Authority
 
 GOBETWEEN = {
     "gobetween_build_info",
@@ -100,22 +105,71 @@ async def test_series_of_what_is_gone_are_removed_and_totals_stay() -> None:
         assert samples["gobetween_server_count", (("server", "web"),)] == 0
 
 
-async def test_clients_that_got_nothing_are_counted_by_cause() -> None:
-    config = METRICS + server("web", extra='access = { rules = ["deny 127.0.0.2"] }')
-    async with Running(config) as running:
-        reader, writer = await running.connect()
-        assert await reader.read() == b""
-        writer.close()
-        reader, writer = await asyncio.open_connection("127.0.0.1", running.web.port, local_addr=("127.0.0.2", 0))
-        assert await reader.read() == b""
-        writer.close()
-        samples = samples_of(await scrape(running))
-        refused = {
-            dict(labels)["cause"]: value
-            for (name, labels), value in samples.items()
-            if name == "gobetween_server_refused_clients_total"
-        }
-        assert (refused["access"], refused["no_backend"], refused["limit"]) == (1, 1, 0)
+def refused(samples: Samples, name: str) -> dict[str, float]:
+    """Clients of a server that got nothing, by cause; those causes that there were."""
+    return {
+        dict(labels)["cause"]: value
+        for (series, labels), value in samples.items()
+        if series == "gobetween_server_refused_clients_total" and dict(labels)["server"] == name and value
+    }
+
+
+async def ask_in_vain(port: int, source: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0), ssl=tls)
+    assert await reader.read() == b""
+    writer.close()
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "tls"])
+async def test_clients_that_got_nothing_are_counted_by_cause(protocol: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    extra, tls = "", None
+    if protocol == "tls":
+        own, tls = authority.issue("localhost"), authority.context()
+        paths = f'cert_path = "{own.certificate}", key_path = "{own.key}"'
+        extra = f'protocol = "tls"\ntls = {{ {paths}, handshake_timeout = "100ms" }}\n'
+    async with Echo() as backend:
+        config = METRICS + server("web", extra=extra + 'access = { rules = ["deny 127.0.0.2"] }')
+        config += server("full", backend.line, extra=extra + "max_connections = 1")
+        async with Running(config) as running:
+            port = running.web.port
+            await ask_in_vain(port, tls=tls)
+            await ask_in_vain(port, "127.0.0.2")
+            reader, writer = await running.connect("full")
+            await running.until(lambda: running.app.servers["full"].open_connections)
+            await ask_in_vain(running.app.servers["full"].port)
+            expected = {"access": 1, "no_backend": 1}
+            if tls:
+                assert await reader.read() == b""
+                writer.write(b"no TLS")
+                _, stranger = await asyncio.open_connection("127.0.0.1", port)
+                stranger.write(b"this is no handshake")
+                await running.until(lambda: running.web.listener.refusals["tls_handshake_failed"])  # type: ignore[union-attr]
+                expected["tls_handshake_failed"] = 1
+                stranger.close()
+            writer.close()
+            samples = samples_of(await scrape(running))
+            assert refused(samples, "web") == expected
+            assert refused(samples, "full") == {"limit": 1} | ({"no_tls_handshake": 1} if tls else {})
+
+
+async def test_clients_of_a_udp_server_that_got_nothing_are_counted_by_cause() -> None:
+    extra = 'protocol = "udp"\nclient_idle_timeout = "1m"\n'
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as backend:
+        backend.bind(("127.0.0.1", 0))
+        config = METRICS + server("web", extra=extra + 'access = { rules = ["deny 127.0.0.2"] }')
+        config += server("full", f"127.0.0.1:{backend.getsockname()[1]}", extra=extra + "max_connections = 1")
+        async with Running(config) as running:
+            servers = running.app.servers.values()
+            for each in servers:
+                for host in ("127.0.0.1", "127.0.0.2"):
+                    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                        client.bind((host, 0))
+                        client.sendto(b"question", ("127.0.0.1", each.port))
+            await running.until(lambda: sum(each.listener.refusals.total() for each in servers if each.listener) == 3)
+            samples = samples_of(await scrape(running))
+            assert refused(samples, "web") == {"access": 1, "no_backend": 1}
+            assert refused(samples, "full") == {"limit": 1}
 
 
 async def test_names_of_servers_and_hosts_are_escaped() -> None:

@@ -1,7 +1,6 @@
 import asyncio
 import contextlib
 import os
-import resource
 import socket
 import time
 from ipaddress import ip_network
@@ -10,6 +9,7 @@ from balancer import REFUSED, TOTAL, BackendSpec
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.settings import Settings
+from tests.gobetween_py.proxy.limits import no_fd_left
 from tests.gobetween_py.proxy.rig import Rig
 
 
@@ -146,30 +146,37 @@ async def test_a_denied_client_is_closed_without_a_backend_being_asked():
 async def test_accepting_goes_on_after_fds_ran_out():
     """Out of fds the listener pauses; what waits in the backlog is served once there are fds again."""
     async with Rig() as rig:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         client = await rig.connect()
         first = await rig.accept()
         waiting = socket.socket()
         waiting.setblocking(False)
-        highest = max(int(fd) for fd in os.listdir("/proc/self/fd"))
-        hoard = []
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
-            with contextlib.suppress(OSError):
-                while True:
-                    hoard.append(os.dup(0))
+        with no_fd_left():
             await rig.loop.sock_connect(waiting, rig.address)
             await rig.until(lambda: next(iter(rig.listener._entrances.values()))._paused)
             await rig.send(client, b"open connections go on")
             assert await rig.receive(first) == b"open connections go on"
-        finally:
-            for fd in hoard:
-                os.close(fd)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         second = await rig.accept()
         await rig.send(waiting, b"served")
         assert await rig.receive(second) == b"served"
         for sock in (client, first, waiting, second):
+            sock.close()
+
+
+async def test_a_client_for_whose_backend_no_fd_is_left_is_turned_away_and_counted():
+    async with Rig() as rig:
+        client, late = socket.socket(), socket.socket()
+        for sock in (client, late):
+            sock.setblocking(False)
+        with no_fd_left() as fds:
+            os.close(fds.pop())  # it is the client's
+            await rig.loop.sock_connect(client, rig.address)
+            assert await closed(rig, client)
+            assert rig.listener.refusals[Reason.RESOURCES.value] == 1
+        await rig.loop.sock_connect(late, rig.address)
+        backend = await rig.accept()
+        await rig.send(late, b"served")
+        assert await rig.receive(backend) == b"served"
+        for sock in (client, late, backend):
             sock.close()
 
 

@@ -209,7 +209,7 @@ async def test_a_handshake_has_its_time(ends: MakeEnds) -> None:
         assert 0.5 <= time.monotonic() - begun < 8
         silent.close()
         slow.close()
-        assert rig.listener.refusals == {Reason.NO_TLS.value: 2}
+        assert +rig.listener.refusals == {Reason.NO_TLS.value: 2}
 
 
 async def test_who_does_not_speak_tls_is_turned_away(ends: MakeEnds) -> None:
@@ -231,7 +231,7 @@ async def test_a_port_check_is_nobodys_fault(ends: MakeEnds) -> None:
         (await rig.connect()).close()
         await rig.until(lambda: told.reasons)
         assert told.reasons == [Reason.CLIENT]
-        assert not rig.listener.refusals
+        assert not +rig.listener.refusals
 
 
 async def test_a_client_that_does_not_trust_the_certificate_gets_no_backend(ends: MakeEnds) -> None:
@@ -240,8 +240,8 @@ async def test_a_client_that_does_not_trust_the_certificate_gets_no_backend(ends
     async with Rig(settings=it.settings) as rig:
         with pytest.raises(ssl.SSLCertVerificationError):
             await it.client(rig)
-        await rig.until(lambda: rig.listener.refusals)
-        assert rig.listener.refusals == {Reason.TLS.value: 1}
+        await rig.until(lambda: +rig.listener.refusals)
+        assert +rig.listener.refusals == {Reason.TLS.value: 1}
 
 
 async def test_a_client_resumes_its_session(ends: MakeEnds) -> None:

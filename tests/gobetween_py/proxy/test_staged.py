@@ -221,7 +221,7 @@ async def test_a_malformed_header_closes_and_counts(wrong: bytes) -> None:
         await rig.send(client, wrong)
         assert await closed(rig, client)
         client.close()
-        assert rig.listener.refusals == {Reason.BAD_HEADER.value: 1}
+        assert +rig.listener.refusals == {Reason.BAD_HEADER.value: 1}
 
 
 async def test_an_end_within_the_header_is_malformed() -> None:
@@ -231,7 +231,7 @@ async def test_an_end_within_the_header_is_malformed() -> None:
         client.shutdown(socket.SHUT_WR)
         assert await closed(rig, client)
         client.close()
-        assert rig.listener.refusals == {Reason.BAD_HEADER.value: 1}
+        assert +rig.listener.refusals == {Reason.BAD_HEADER.value: 1}
 
 
 async def test_a_port_check_is_nobodys_fault() -> None:
@@ -241,7 +241,7 @@ async def test_a_port_check_is_nobodys_fault() -> None:
         (await rig.connect()).close()
         await rig.until(lambda: told.reasons)
         assert told.reasons == [Reason.CLIENT]
-        assert not rig.listener.refusals
+        assert not +rig.listener.refusals
 
 
 async def test_a_header_has_its_time() -> None:
@@ -263,7 +263,7 @@ async def test_a_header_has_its_time() -> None:
         await dribbling
         silent.close()
         slow.close()
-        assert rig.listener.refusals == {Reason.NO_HEADER.value: 2}
+        assert +rig.listener.refusals == {Reason.NO_HEADER.value: 2}
 
 
 async def test_once_the_header_is_there_its_time_is_over() -> None:
@@ -288,7 +288,7 @@ async def test_only_trusted_addresses_may_send_headers() -> None:
         assert await closed(rig, client)
         client.close()
         assert [reason for _, _, reason in told.refused] == [Reason.UNTRUSTED]
-        assert rig.listener.refusals == {Reason.UNTRUSTED.value: 1}
+        assert +rig.listener.refusals == {Reason.UNTRUSTED.value: 1}
 
 
 async def test_access_rules_ask_for_the_client_that_the_header_names() -> None:
@@ -298,7 +298,7 @@ async def test_access_rules_ask_for_the_client_that_the_header_names() -> None:
         denied = await rig.connect()
         await rig.send(denied, build_v1(CARRIED))
         assert await closed(rig, denied)
-        assert rig.listener.refusals == {Reason.ACCESS.value: 1}
+        assert +rig.listener.refusals == {Reason.ACCESS.value: 1}
         allowed = await rig.connect()
         await rig.send(allowed, build_v2(Header(CARRIED.family, ("192.0.2.8", 1), CARRIED.destination)))
         backend = await rig.accept()
@@ -443,7 +443,7 @@ async def test_who_speaks_no_tls_or_means_nobody_is_unexpected(sent: bytes) -> N
         await rig.send(client, sent)
         assert await closed(rig, client)
         client.close()
-        assert rig.listener.refusals == {Reason.SNI.value: 1}
+        assert +rig.listener.refusals == {Reason.SNI.value: 1}
 
 
 async def test_a_client_that_waits_for_the_server_is_unexpected_after_a_while() -> None:
@@ -474,7 +474,7 @@ async def test_a_hello_has_its_time() -> None:
         assert 0.5 <= time.monotonic() - begun < 5
         await dribbling
         slow.close()
-        assert rig.listener.refusals == {Reason.NO_HELLO.value: 1}
+        assert +rig.listener.refusals == {Reason.NO_HELLO.value: 1}
 
 
 async def test_a_client_that_ends_within_its_hello_is_unexpected() -> None:
@@ -484,7 +484,7 @@ async def test_a_client_that_ends_within_its_hello_is_unexpected() -> None:
         client.shutdown(socket.SHUT_WR)
         assert await closed(rig, client)
         client.close()
-        assert rig.listener.refusals == {Reason.SNI.value: 1}
+        assert +rig.listener.refusals == {Reason.SNI.value: 1}
 
 
 async def test_a_client_that_resets_is_gone() -> None:

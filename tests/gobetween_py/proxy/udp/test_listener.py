@@ -1,9 +1,5 @@
 import asyncio
-import contextlib
-import os
-import resource
 import socket
-from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
 
@@ -16,6 +12,7 @@ from gobetween_py.proxy.settings import Datagrams, Settings
 from gobetween_py.proxy.udp import listener as module
 from gobetween_py.proxy.udp.listener import IDLE, UdpListener
 from gobetween_py.proxy.wheel import Wheel
+from tests.gobetween_py.proxy.limits import no_fd_left
 from tests.gobetween_py.proxy.udp.rig import UdpRig
 
 
@@ -113,10 +110,13 @@ async def test_a_way_that_is_not_there_counts_as_a_refusal():
 
 async def test_without_backends_datagrams_are_dropped_and_counted():
     async with UdpRig(backends=0) as rig:
+        told: list[tuple[str, int, Reason]] = []
+        rig.listener.on_refusal = (lambda *why: told.append(why),)
         client = rig.client()
         client.send(b"1")
         client.send(b"2")
         await rig.until(lambda: rig.listener.refusals[Reason.NO_BACKEND.value] == 2)
+        assert told == [(*client.getsockname(), Reason.NO_BACKEND)] * 2
         assert rig.counters.values[rig.listener.row + TOTAL] == 0
 
 
@@ -194,24 +194,6 @@ async def test_settings_change_in_place():
         assert rig.listener.idle_ticks == Wheel.ticks(IDLE)
         await rig.ask(client, b"2")
         assert not rig.listener.connections
-
-
-@contextlib.contextmanager
-def no_fd_left() -> Iterator[None]:
-    """This process can open nothing."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(fd) for fd in os.listdir("/proc/self/fd"))
-    hoard = []
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
-        with contextlib.suppress(OSError):
-            while True:
-                hoard.append(os.dup(0))
-        yield
-    finally:
-        for fd in hoard:
-            os.close(fd)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_out_of_fds_open_sessions_go_on():
