@@ -20,6 +20,8 @@ from tests.services.proc import descendants
 from tests.services.process import Server
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_THAWED = {"freezer.state": "THAWED", "cgroup.freeze": "0"}
+"""What a group's file says when its processes run, in version 1 and 2 of control groups."""
 
 # $1: where the machine's control groups may be mounted meanwhile. $2: a file that names this server's groups. Then the
 # command. A new sysfs shows the new network's interfaces, and hides the mounts of the control groups: hence the detour.
@@ -75,6 +77,7 @@ class IsolatedServer(Server):
         return next((process.pid for process in below if process.parent == shell.pid), shell.pid)
 
     def kill(self) -> None:
+        self._groups.thaw()
         super().kill()
         self._groups.remove()
 
@@ -111,6 +114,13 @@ class ControlGroups:
         level called init.scope when it places its own groups beside that of process 1.
         """
         return [self._create(root / self.name / "init.scope", root) for root in _hierarchies()]
+
+    def thaw(self) -> None:
+        """Lets frozen processes go on, in all groups below: with version 1 they could not even be killed."""
+        for root in _hierarchies():
+            for folder, _, files in os.walk(root / self.name):
+                for switch in _THAWED.keys() & files:
+                    Path(folder, switch).write_text(_THAWED[switch])
 
     def remove(self, patience: float = 5.0) -> None:
         """Removes the groups and all below them; those of processes that are about to end within `patience` seconds."""

@@ -73,6 +73,14 @@ def test_containers_are_known_after_a_restart(dockerd: Docker, end: object) -> N
     assert _name(dockerd, *dockerd.published("web1")) == "web1"
 
 
+def test_a_frozen_container_can_be_killed(dockerd: Docker) -> None:
+    dockerd.run("web1")
+    dockerd.docker("pause", "web1")
+    dockerd.kill()
+    dockerd.start()
+    assert dockerd.inspect("web1")["State"]["Status"] == "exited"
+
+
 def test_nothing_stays_on_the_machine(dockerd: Docker) -> None:
     interfaces = set(Path("/sys/class/net").iterdir())
     before = {process.pid for process in leaks.children()}
