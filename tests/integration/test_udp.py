@@ -134,18 +134,22 @@ def test_a_name_server_that_dies_costs_dig_no_answer(serve: Serve) -> None:
     until(lambda: len(askers()) == 2)
 
 
+def probe_udp(balancer: Balancer, *more: str) -> None:
+    """Add a check that asks for `who` over UDP, and wants an answer without error, from an authority."""
+    question = dns.message.make_query(f"who.{ZONE}", dns.rdatatype.A)
+    question.id = 0x4142
+    escaped = "".join(f"\\\\x{byte:02x}" for byte in question.to_wire())
+    keys = ['kind = "probe"', 'probe_protocol = "udp"', 'interval = "100ms"', 'timeout = "1s"', *more]
+    keys += [f'probe_send = "{escaped}"', 'probe_recv = "AB\\\\x85\\\\x00"']
+    with balancer.config.open("a") as config:
+        config.write("\n".join(["[servers.web.healthcheck]", *keys, ""]))
+
+
 def test_a_probe_over_udp_takes_out_a_server_that_answers_wrongly(serve: Serve) -> None:
     """REFUSED comes back as quickly as an answer does: no connect fails, only the check notices."""
     servers = [name_server(serve, "127.0.0.1"), name_server(serve, "127.0.0.2")]
-    question = dns.message.make_query(f"who.{ZONE}", dns.rdatatype.A)
-    question.id = 0x4142
     balancer = before(*(nsd.host for nsd in servers), **{"udp.max_responses": 1})
-    escaped = "".join(f"\\\\x{byte:02x}" for byte in question.to_wire())
-    with balancer.config.open("a") as config:
-        config.write(
-            '[servers.web.healthcheck]\nkind = "probe"\nprobe_protocol = "udp"\ninterval = "100ms"\n'
-            f'timeout = "1s"\nprobe_send = "{escaped}"\nprobe_recv = "AB\\\\x85\\\\x00"\n'  # no error, authoritative
-        )
+    probe_udp(balancer)
     serve(balancer)
 
     def answers() -> list[list[str]]:
@@ -155,6 +159,33 @@ def test_a_probe_over_udp_takes_out_a_server_that_answers_wrongly(serve: Serve) 
     servers[0].delete_zone(ZONE)
     until(lambda: "is unhealthy" in balancer.log_text())
     until(lambda: answers() == [["127.0.0.2"]] * 10)  # what checks find is gathered for a moment before it counts
+
+
+@pytest.mark.parametrize(("on_down", "who"), [("keep", None), ("close", "127.0.0.2")])
+def test_sessions_of_a_backend_that_goes_down_end_where_that_is_asked_for(
+    serve: Serve, on_down: str, who: str | None
+) -> None:
+    servers = [name_server(serve, "127.0.0.1"), name_server(serve, "127.0.0.2")]
+    balancer = before(*(nsd.host for nsd in servers))
+    probe_udp(balancer, f'on_down = "{on_down}"')
+    serve(balancer)
+    question = dns.message.make_query(f"who.{ZONE}", dns.rdatatype.A)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.connect((LOOPBACK, balancer.port))
+
+        def asked() -> str | None:
+            client.send(question.to_wire())
+            answer = dns.message.from_wire(client.recv(4096))
+            return str(answer.answer[0][0]) if answer.answer else None
+
+        assert asked() == "127.0.0.1"
+        servers[0].delete_zone(ZONE)
+        assert asked() is None
+        # It is out for newcomers, who would be given to both in turn.
+        until(lambda: [dig(balancer.port, f"who.{ZONE}") for _ in range(2)] == [["127.0.0.2"]] * 2)
+        until(lambda: asked() == who)
+        assert [asked() for _ in range(5)] == [who] * 5
 
 
 @contextlib.contextmanager
