@@ -22,10 +22,11 @@ from gobetween_py import log as logs
 from gobetween_py.access_log import OutputError
 from gobetween_py.api.endpoint import Endpoint as ApiEndpoint
 from gobetween_py.bind import BindError
-from gobetween_py.config import Config, ConfigErrors
-from gobetween_py.config.edit import with_backends, with_server, without_server
+from gobetween_py.config import Config, ConfigErrors, Problem
+from gobetween_py.config.edit import ClashError, with_backends, with_server, with_table
 from gobetween_py.fleet import Fleet
 from gobetween_py.metrics.endpoint import Endpoint as MetricsEndpoint
+from gobetween_py.origin import Origin
 from gobetween_py.profiler.endpoint import Endpoint as ProfilerEndpoint
 from gobetween_py.reload import Difference, NameTakenError, Outcome, Status, UnknownServerError
 from gobetween_py.sources.contract import Source
@@ -72,7 +73,7 @@ class App:
         self.reloads = Status()
         self.started = time.time()
         self.configuration = source.described if source else {"kind": "none"}
-        self._source = source
+        self._origin = Origin(config, source)
         self._changing = asyncio.Lock()
         self._hangup = asyncio.Event()
         self._stop = asyncio.Event()
@@ -92,6 +93,11 @@ class App:
     def config(self) -> Config:
         """The running one."""
         return self._fleet.config
+
+    @property
+    def unsaved(self) -> Difference:
+        """What was changed by hand, and does not stand where the config came from."""
+        return self._origin.unsaved(self.config)
 
     async def run(self, *, watch: bool = False) -> None:
         """Start everything, wait for a signal, end in order.
@@ -116,11 +122,11 @@ class App:
             async with self._changing:
                 await self._fleet.start()
             tasks.append(asyncio.create_task(self._reload_on_hangup(), name="SIGHUP"))
-            if self._source is not None:
-                if self.config.api.persist and not self._source.writable:
-                    log.warning("api.persist: %s cannot be written: changes are refused", self._source.name)
-                if watch:
-                    tasks.append(asyncio.create_task(self._follow(self._source), name="watch"))
+            source = self._origin.source
+            if source is not None and self.config.api.persist and not source.writable:
+                log.warning("api.persist: %s cannot be written: changes are refused", source.name)
+            if source is not None and watch:
+                tasks.append(asyncio.create_task(self._follow(source), name="watch"))
             notify("READY=1")
             await self._stop.wait()
             notify("STOPPING=1")
@@ -132,25 +138,24 @@ class App:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if self._source is not None:
-                await self._source.close()
+            if self._origin.source is not None:
+                await self._origin.source.close()
             async with self._changing:
                 closed = await self._fleet.end()
             log.info("stopped%s", f", {closed} open connections closed" if closed else "")
 
     # Changes of the config while it runs: one at a time, each checked whole before anything is touched.
 
-    async def reload(self, cause: str) -> Outcome:
+    async def reload(self, cause: str, *, discard: bool = False) -> Outcome:
         """Read the config's source again and apply what differs. What is wrong is in the outcome and in the log.
 
         Args:
             cause: who asks, for the log: SIGHUP, API.
+            discard: whether what was changed by hand is dropped, and not only where the source says something new.
         """
         async with self._changing:
-            if self._source is None:
-                return self._note(Outcome(cause, ("there is no file, URL or key to read the config from",)))
             notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            outcome = await self._attempt(cause, self._source)
+            outcome = await self._attempt(cause, discard=discard)
             notify("READY=1")
             return outcome
 
@@ -171,7 +176,7 @@ class App:
         async with self._changing:
             if name in self.servers:
                 raise NameTakenError(name)
-            await self._edit(with_server(self.config, name, data), ("servers", name), data)
+            await self._edit(await asyncio.to_thread(with_server, self.config, name, data), name, data)
 
     async def change(self, name: str, data: object) -> None:
         """Give a server another table, whole: in place, connections and counters are kept.
@@ -181,7 +186,7 @@ class App:
         """
         async with self._changing:
             self._require(name)
-            await self._edit(with_server(self.config, name, data), ("servers", name), data)
+            await self._edit(await asyncio.to_thread(with_server, self.config, name, data), name, data)
 
     async def remove(self, name: str) -> None:
         """Stop a server: it is gone at once from `servers`; its connections may end within its shutdown_timeout.
@@ -191,7 +196,7 @@ class App:
         """
         async with self._changing:
             self._require(name)
-            await self._edit(without_server(self.config, name), ("servers", name), None)
+            await self._edit(with_table(self.config, name, None), name, None)
 
     async def keep_backends(self, name: str) -> None:
         """What is set by hand about a server's backends stands in its config from now on.
@@ -203,8 +208,7 @@ class App:
             self._require(name)
             server = self.servers[name]
             config = with_backends(self.config, name, server.overlay.overrides.values())
-            overrides = [override.model_dump(exclude_defaults=True) for override in config.servers[name].backends]
-            await self._store(("servers", name, "backends"), overrides or None)
+            await self._origin.keep_backends(config, name)
             self._fleet.config = config
             server.config = config.servers[name]
 
@@ -217,52 +221,46 @@ class App:
     async def _follow(self, source: Source) -> None:
         async for text in source.changes():
             async with self._changing:
-                await self._attempt("watch", source, text)
+                await self._attempt("watch", text)
 
-    async def _attempt(self, cause: str, source: Source, text: str | ConfigErrors | None = None) -> Outcome:
+    async def _attempt(self, cause: str, text: str | ConfigErrors | None = None, *, discard: bool = False) -> Outcome:
         """Apply what the source says: this text, or what it says when it is asked."""
         try:
-            if text is None:
-                text = await source.read()
-            if isinstance(text, ConfigErrors):
-                raise text
-            if not text.strip():  # cut off while it was written, or by mistake: it would remove all servers
-                return self._note(Outcome(cause, (f"{source.name}: is empty",)))
-            # In a thread: a long config takes a second to read.
-            config = await asyncio.to_thread(source.config_of, text)
+            now, (config, kept, dropped) = await self._origin.read(self.config, text, discard=discard)
             what = await self._fleet.change(config)
         except ConfigErrors as errors:
-            return self._note(Outcome(cause, tuple(map(str, errors.problems))))
-        except (BindError, CertificateError, DiscoveryError, OSError) as error:
-            return self._note(Outcome(cause, (str(error),)))
+            return self._note(Outcome(cause, errors.problems))
+        except (BindError, CertificateError, ClashError, DiscoveryError, OSError) as error:
+            return self._note(_failed(cause, str(error)))
         except Exception as error:
             log.exception("%s: defect in a reload", cause)
-            return self._note(Outcome(cause, (f"{type(error).__name__}: {error}",)))
-        return self._note(Outcome(cause, difference=what))
+            return self._note(_failed(cause, f"{type(error).__name__}: {error}"))
+        self._origin.config = now
+        return self._note(Outcome(cause, difference=what, kept=kept, dropped=dropped))
 
     def _note(self, outcome: Outcome) -> Outcome:
         """Keep it, and log it."""
         self.reloads.note(outcome)
-        if outcome.errors:
+        if outcome.problems:
             log.error("%s: the config is not reloaded, nothing has changed:", outcome.cause)
-            for line in outcome.errors:
-                log.error("%s: %s", outcome.cause, line)
-        else:
-            log.info("%s: reloaded: %s", outcome.cause, outcome.difference)
+            for problem in outcome.problems:
+                log.error("%s: %s", outcome.cause, problem)
+            return outcome
+        log.info("%s: reloaded: %s", outcome.cause, outcome.difference)
+        for name in outcome.kept:
+            log.info("%s: servers.%s: what was changed by hand stays", outcome.cause, name)
+        for name in outcome.dropped:
+            log.warning("%s: servers.%s: what was changed by hand is dropped", outcome.cause, name)
         return outcome
 
     def _require(self, name: str) -> None:
         if name not in self.servers:
             raise UnknownServerError(name)
 
-    async def _edit(self, config: Config, keys: tuple[str, ...], value: object) -> None:
-        """Apply a change that was made by hand, and keep it where the config says so."""
-        what = await self._fleet.change(config, store=lambda: self._store(keys, value))
+    async def _edit(self, config: Config, name: str, data: object) -> None:
+        """Apply a change of a server that was made by hand, and keep it where the config says so."""
+        what = await self._fleet.change(config, store=lambda: self._origin.keep_server(config, name, data))
         log.info("changed by hand: %s", what)
-
-    async def _store(self, keys: tuple[str, ...], value: object) -> None:
-        if self.config.api.persist and self._source is not None:
-            await self._source.store(keys, value)
 
     def _on_signal(self, signum: int) -> None:
         self._fleet.interrupt()
@@ -283,6 +281,10 @@ def notify(state: str) -> None:
             # "@" stands for the NUL byte of an abstract socket.
             sock.connect("\0" + address[1:] if address.startswith("@") else address)
             sock.send(state.encode())
+
+
+def _failed(cause: str, reason: str) -> Outcome:
+    return Outcome(cause, (Problem("", reason),))
 
 
 def _refuse(message: str) -> int:

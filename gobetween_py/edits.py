@@ -54,9 +54,9 @@ class Edits:
         await self._end(key, None if found else deadline)
 
     def deadline(self, key: Key) -> float | None:
-        """When a backend will lose its connections, as UNIX time; None = nobody asked for it."""
+        """When a backend will lose its connections, as UNIX time; None = nobody asks for it, or not any more."""
         deadline = self._deadlines.get(key)
-        return deadline.at if deadline else None
+        return deadline.at if deadline and self._is_leaving(key) else None
 
     def stop(self) -> None:
         """No deadline comes any more."""
@@ -78,8 +78,14 @@ class Edits:
 
     async def _close_after(self, key: Key, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        await self._close(key)
+        if self._is_leaving(key):
+            await self._close(key)
         del self._deadlines[key]
+
+    def _is_leaving(self, key: Key) -> bool:
+        """Whether it is drained or gone: a reload may have let it in again, and discovery may find it again."""
+        override = self._server.overlay.overrides.get(key)
+        return override.state == "drain" if override else not self._server.overlay.is_found(key)
 
     async def _close(self, key: Key) -> None:
         server, backend = self._server, self._server.pool.find(*key)

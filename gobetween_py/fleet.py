@@ -159,6 +159,8 @@ class Fleet:
     def _see_off_site(self, site: Site, *, replaced: bool = False) -> None:
         """Stop it, without waiting: the request that asks for it may be one of its own."""
 
+        site.leave()
+
         async def stop() -> int:
             await site.stop(replaced=replaced)
             return 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from gobetween_py.config import Config
+from gobetween_py.config import Config, Problem
 
 KEPT = 10
 """Outcomes that are kept to be shown."""
@@ -76,17 +76,21 @@ class Outcome:
 
     cause: str
     """Who asked: SIGHUP, API, or watch."""
-    errors: tuple[str, ...] = ()
-    """Why nothing changed, a line each and without secrets; none = it succeeded."""
+    problems: tuple[Problem, ...] = ()
+    """Why nothing changed, without secrets; none = it succeeded."""
     difference: Difference = Difference()
     """What was changed."""
+    kept: tuple[str, ...] = ()
+    """Servers in which something that was changed by hand stays."""
+    dropped: tuple[str, ...] = ()
+    """Servers in which something that was changed by hand does not."""
     at: float = field(default_factory=time.time)
     """UNIX time at which it ended."""
 
     @property
     def succeeded(self) -> bool:
         """Whether the config that was read is the one that runs now."""
-        return not self.errors
+        return not self.problems
 
 
 @dataclass(slots=True)

@@ -44,7 +44,7 @@ class CertificateError(Exception):
 class Site:
     """An application on a socket.
 
-    Life: construct (binds and listens; clients wait in the backlog) -> start -> stop.
+    Life: construct (binds and listens; clients wait in the backlog) -> start -> leave -> stop.
 
     Args:
         name: for the log, "API" or "metrics".
@@ -69,6 +69,8 @@ class Site:
         self.socket = sock or listen_on(bind)
         self.socket.setblocking(False)
         self._tls = tls
+        self._leaving = False
+        app.on_response_prepare.append(self._say_goodbye)
         # Compressed bodies would be unpacked before anybody could say that they are too large.
         self._runner = web.AppRunner(
             app, access_log=None, keepalive_timeout=IDLE, handler_cancellation=True, auto_decompress=False
@@ -84,6 +86,10 @@ class Site:
         else:
             self._server = await loop.create_server(self._protocol, sock=self.socket, ssl=self._tls)
         log.info("%s on %s%s", self.name, self.bind, ", TLS" if self._tls else "")
+
+    def leave(self) -> None:
+        """It is going to be stopped: from now on each answer is the last one of its connection, and says so."""
+        self._leaving = True
 
     async def stop(self, *, replaced: bool = False) -> None:
         """Close the socket and all connections; requests under way get a moment to end.
@@ -107,6 +113,11 @@ class Site:
         """The port it listens on, also where the config says any (0)."""
         port: int = self.socket.getsockname()[1]
         return port
+
+    async def _say_goodbye(self, _request: web.Request, response: web.StreamResponse) -> None:
+        if self._leaving:
+            response.headers["Connection"] = "close"
+            response.force_close()
 
     def _protocol(self) -> asyncio.Protocol:
         server = self._runner.server

@@ -15,10 +15,9 @@ from gobetween_py.api import reply
 from gobetween_py.api.refusal import Refusal
 from gobetween_py.api.reply import when
 from gobetween_py.api.route import Call, Query
-from gobetween_py.config import Problem
 from gobetween_py.config.dump import plain
 from gobetween_py.config.toml_text import toml_lines
-from gobetween_py.reload import Outcome
+from gobetween_py.reload import Difference, Outcome
 from gobetween_py.server import Server
 
 
@@ -41,12 +40,19 @@ class Readiness(TypedDict):
 
 
 class Changes(TypedDict):
-    """What a reload changed: names of servers, of the changed ones with the keys that differ, and of other sections."""
+    """How a config differs: names of servers, of the changed ones with the keys that differ, and of other sections."""
 
     added: list[str]
     changed: dict[str, list[str]]
     removed: list[str]
     sections: list[str]
+
+
+class ByHand(TypedDict):
+    """What a reload did with changes made by hand: names of servers where some stayed, and where some were dropped."""
+
+    kept: list[str]
+    dropped: list[str]
 
 
 class ReloadBody(TypedDict):
@@ -56,14 +62,23 @@ class ReloadBody(TypedDict):
     time: str
     errors: list[str]
     changes: Changes
+    by_hand: ByHand
 
 
 class Reloads(TypedDict):
-    """How reloading went; the latest attempts, the last one last."""
+    """How reloading went; the latest attempts, the last one last. Unsaved: changes by hand that the config has not."""
 
     succeeded: int
     failed: int
+    unsaved: Changes
     latest: list[ReloadBody]
+
+
+class ReloadQuery(Query):
+    """What becomes of changes made by hand."""
+
+    discard: bool = False
+    """Whether they are dropped; else they stay where the config says the same as before."""
 
 
 class DumpQuery(Query):
@@ -108,9 +123,9 @@ async def dump(call: Call) -> web.StreamResponse:
 
 async def reload(call: Call) -> web.StreamResponse:
     """Read the config again and apply what differs. What is wrong with it is told, and then nothing is changed."""
-    outcome = await call.app.reload("API")
-    if outcome.errors:
-        raise Refusal(422, "nothing was changed", [Problem("", line) for line in outcome.errors])
+    outcome = await call.app.reload("API", discard=call.query.discard)
+    if outcome.problems:
+        raise Refusal(422, "nothing was changed", outcome.problems)
     return reply.small(_outcome(outcome))
 
 
@@ -120,23 +135,28 @@ async def reloads(call: Call) -> web.StreamResponse:
     body: Reloads = {
         "succeeded": status.succeeded,
         "failed": status.failed,
+        "unsaved": _changes(call.app.unsaved),
         "latest": [_outcome(outcome) for outcome in status.outcomes],
     }
     return reply.small(body)
 
 
 def _outcome(outcome: Outcome) -> ReloadBody:
-    what = outcome.difference
     return {
         "cause": outcome.cause,
         "time": when(outcome.at),
-        "errors": [*outcome.errors],
-        "changes": {
-            "added": [*what.added],
-            "changed": {name: [*keys] for name, keys in what.changed.items()},
-            "removed": [*what.removed],
-            "sections": [*what.sections],
-        },
+        "errors": [str(problem) for problem in outcome.problems],
+        "changes": _changes(outcome.difference),
+        "by_hand": {"kept": [*outcome.kept], "dropped": [*outcome.dropped]},
+    }
+
+
+def _changes(what: Difference) -> Changes:
+    return {
+        "added": [*what.added],
+        "changed": {name: [*keys] for name, keys in what.changed.items()},
+        "removed": [*what.removed],
+        "sections": [*what.sections],
     }
 
 

@@ -18,7 +18,7 @@ ROUTES = (
     Route("GET", "/ready", root.ready, Returns(root.Readiness, also=503), public=True),
     Route("GET", "/dump", root.dump, Returns("Config", content=TEXT_OR_JSON), query=root.DumpQuery),
     Route("GET", "/reload", root.reloads, Returns(root.Reloads)),
-    Route("POST", "/reload", root.reload, Returns(root.ReloadBody), refusals=(422,)),
+    Route("POST", "/reload", root.reload, Returns(root.ReloadBody), query=root.ReloadQuery, refusals=(422,)),
     Route("GET", "/servers", servers.listed, Returns(dict[str, Any])),
     Route("GET", SERVER, servers.one, Returns(CONFIG), refusals=(404,)),
     Route("POST", SERVER, servers.add, NULL, body=CONFIG, refusals=(409, 422, 500)),

@@ -52,6 +52,12 @@ def _drain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", action="store_true", help="return when the last connection has ended")
 
 
+def _reload(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--discard", action="store_true", help="drop what was changed over the API and does not stand in the config"
+    )
+
+
 ROWS: dict[str, Row] = {
     "status": Row("Say what runs, and exit with 0 if it is ready, 1 if not.", _none),
     "servers": Row("List the servers.", _none),
@@ -62,7 +68,7 @@ ROWS: dict[str, Row] = {
     "drain": Row("Send no new connections to backends; open ones go on.", _drain),
     "maint": Row("Take backends out of service.", _backends),
     "ready": Row("Send connections to backends again.", _backends),
-    "reload": Row("Read the config again and apply what differs.", _none),
+    "reload": Row("Read the config again and apply what differs.", _reload),
 }
 """The commands; `commands` carries them out."""
 

@@ -34,9 +34,9 @@ class Command:
 
 
 async def status(api: Api, _chosen: argparse.Namespace) -> Any:
-    """About the process, and whether it is ready."""
-    about = await api.ask("GET", "")
-    return {**about, **await api.ask("GET", "ready", also=503)}
+    """About the process, whether it is ready, and what stands in no config."""
+    about, ready = await api.ask("GET", ""), await api.ask("GET", "ready", also=503)
+    return {**about, **ready, "unsaved": (await api.ask("GET", "reload"))["unsaved"]}
 
 
 async def servers(api: Api, _chosen: argparse.Namespace) -> Any:
@@ -74,9 +74,9 @@ async def discovery(api: Api, chosen: argparse.Namespace) -> Any:
     return await api.ask("GET", "discovery", server=chosen.server)
 
 
-async def reload(api: Api, _chosen: argparse.Namespace) -> Any:
+async def reload(api: Api, chosen: argparse.Namespace) -> Any:
     """Reload the config."""
-    return await api.ask("POST", "reload")
+    return await api.ask("POST", "reload", discard="true" if chosen.discard else None)
 
 
 async def set_state(api: Api, chosen: argparse.Namespace) -> Any:

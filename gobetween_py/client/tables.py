@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich import box
@@ -73,11 +73,12 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
     """What runs, and what is not ready."""
     source = " ".join(str(value) for value in answer["configuration"].values())
     about = f"pygobetween {answer['version']}, pid {answer['pid']}, up {answer['uptime']}, config: {source}"
-    about = printable(about)
+    unsaved = [f"not in the config: {line}" for line in _changes(answer["unsaved"])]
+    lines = [*map(printable, [about, *unsaved])]
     if answer["ready"]:
-        return Group(about, Text("ready", style="green"))
+        return Group(*lines, Text("ready", style="green"))
     reasons = [f"{name}: {reason}" for name, reason in answer["servers"].items()] or ["a server is not ready"]
-    return Group(about, *(Text(printable(reason), style="red") for reason in reasons))
+    return Group(*lines, *(Text(printable(reason), style="red") for reason in reasons))
 
 
 def servers(answer: Iterable[Mapping[str, Any]]) -> RenderableType:
@@ -155,12 +156,17 @@ def discovery(answer: Mapping[str, Any]) -> RenderableType:
 
 def reloaded(answer: Mapping[str, Any]) -> RenderableType:
     """What a reload changed."""
-    changes = answer["changes"]
-    lines = [f"added {name}" for name in changes["added"]]
-    lines += [f"changed {name}: {', '.join(keys)}" for name, keys in changes["changed"].items()]
-    lines += [f"removed {name}" for name in changes["removed"]]
-    lines += [f"changed section {name}" for name in changes["sections"]]
-    return Group(*map(printable, lines or ["nothing changed"]))
+    lines = [*_changes(answer["changes"])] or ["nothing changed"]
+    lines += [f"{name}: what was changed by hand stays" for name in answer["by_hand"]["kept"]]
+    lines += [f"{name}: what was changed by hand is dropped" for name in answer["by_hand"]["dropped"]]
+    return Group(*map(printable, lines))
+
+
+def _changes(changes: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"added {name}" for name in changes["added"])
+    yield from (f"changed {name}: {', '.join(keys)}" for name, keys in changes["changed"].items())
+    yield from (f"removed {name}" for name in changes["removed"])
+    yield from (f"changed section {name}" for name in changes["sections"])
 
 
 def _backend(each: Mapping[str, Any]) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from gobetween_py.config.checks import Built, clashes, not_available
 from gobetween_py.config.dump import plain
-from gobetween_py.config.errors import ConfigErrors, Problem
+from gobetween_py.config.errors import ConfigErrors
 from gobetween_py.config.models import Config
 from gobetween_py.config.override import Override
 from gobetween_py.config.references import missing_in
@@ -37,22 +37,26 @@ def with_server(config: Config, name: str, data: object) -> Config:
     if problems or server is None:
         raise ConfigErrors(problems)
     # An existing server keeps its place in the order.
-    changed = config.model_copy(update={"servers": {**config.servers, name: server}})
-    _raise_clashes(clashes(_sections_of(changed)))
+    changed = with_table(config, name, server)
+    raise_clashes(changed)
     return changed
 
 
-def without_server(config: Config, name: str) -> Config:
-    """The config without a server. Raises KeyError."""
-    servers = dict(config.servers)
-    del servers[name]
+def with_table(config: Config, name: str, server: Server | None) -> Config:
+    """The config in which a server is this one; None = it is not there."""
+    servers = {other: one for other, one in {**config.servers, name: server}.items() if one is not None}
     return config.model_copy(update={"servers": servers})
 
 
 def with_backends(config: Config, name: str, overrides: Iterable[Override]) -> Config:
     """The config in which this is set by hand about a server's backends. Raises KeyError."""
-    server = config.servers[name].model_copy(update={"backends": tuple(overrides)})
-    return config.model_copy(update={"servers": {**config.servers, name: server}})
+    return with_table(config, name, config.servers[name].model_copy(update={"backends": tuple(overrides)}))
+
+
+def raise_clashes(config: Config) -> None:
+    """Raises ClashError where two sections want the same address."""
+    if lines := [str(problem) for problem in clashes(_sections_of(config))]:
+        raise ClashError("; ".join(lines))
 
 
 def _sections_of(config: Config) -> Built:
@@ -62,8 +66,3 @@ def _sections_of(config: Config) -> Built:
     for name, server in config.servers.items():
         yield ("servers", name), server
         yield ("servers", name, "tls"), server.tls
-
-
-def _raise_clashes(problems: Iterable[Problem]) -> None:
-    if lines := [str(problem) for problem in problems]:
-        raise ClashError("; ".join(lines))

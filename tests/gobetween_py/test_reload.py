@@ -1,6 +1,7 @@
 import copy
 from typing import Any
 
+from gobetween_py.config import Problem
 from gobetween_py.config.validate import build
 from gobetween_py.reload import KEPT, Difference, Outcome, Status, difference
 
@@ -74,9 +75,9 @@ def test_the_status_counts_and_keeps_the_last_outcomes():
     status = Status()
     assert status.last is None
     for number in range(KEPT + 5):
-        status.note(Outcome("API", errors=(f"error {number}",) if number % 2 else ()))
+        status.note(Outcome("API", problems=(Problem("", f"error {number}"),) if number % 2 else ()))
     assert (status.succeeded, status.failed) == (8, 7)
     assert len(status.outcomes) == KEPT
     assert status.last is not None
     assert status.last.succeeded
-    assert status.outcomes[-2].errors == (f"error {KEPT + 3}",)
+    assert status.outcomes[-2].problems == (Problem("", f"error {KEPT + 3}"),)

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from gobetween_py.api.openapi import document
 from gobetween_py.config import Bind, load
 from tests.integration.conftest import Serve
+from tests.integration.reloads import reload
 from tests.services.balancer import Balancer
 from tests.services.certificates import Authority
 from tests.services.jsonapi import ApiError, JsonApi
@@ -255,6 +256,19 @@ def test_what_the_api_changes_is_written_back_and_comments_stay(serve: Serve) ->
     document_ = tomlkit.parse(balancer.config.read_text()).unwrap()
     assert [*document_["servers"]] == ["web"]
     assert [one["address"] for one in document_["servers"]["web"]["backends"]] == [f"{LOOPBACK}:1"]
+
+
+def test_what_the_api_changes_outlives_hangups(serve: Serve, nginx: Nginx) -> None:
+    """gobetween's scripts post servers; no edit of the file takes them away."""
+    port = free_port()
+    balancer = serve(WithApi(static("web", free_port())))
+    balancer.api.post("/servers/copy", table(port, f"{LOOPBACK}:{nginx.port}"))
+    text = balancer.config.read_text()
+    for balance in ("leastconn", "iphash"):
+        reload(balancer, text.replace("[servers.web]", f'[servers.web]\nbalance = "{balance}"'))
+        assert balancer.api.get("/servers/web")["balance"] == balance
+        assert get(port, "/name") == nginx.label.encode()
+    assert "SIGHUP: servers.copy: what was changed by hand stays" in balancer.log_text()
 
 
 def test_what_cannot_be_written_back_is_not_changed(serve: Serve) -> None:

@@ -170,6 +170,20 @@ def test_a_reload_says_what_it_changed_or_what_is_wrong(served: tuple[Shell, Bal
     assert [line.split(": ")[0] for line in lines[1:]] == ["servers.web.bnid", "servers.web.balance"]
 
 
+def test_a_drained_backend_stays_so_through_reloads_until_they_are_to_discard_it(
+    served: tuple[Shell, Balancer], line: str
+):
+    shell, balancer = served
+    shell.good("drain", "web", line)
+    assert "not in the config: changed web: backends\n" in shell.good("status")
+    text = balancer.config.read_text()
+    balancer.config.write_text(text.replace("[servers.web]", '[servers.web]\nbalance = "leastconn"'))
+    assert shell.good("reload") == "changed web: balance\nweb: what was changed by hand stays\n"
+    assert re.search(rf"^{line} +drain ", shell.good("backends", "web"), re.MULTILINE)
+    assert shell.good("reload", "--discard") == "changed web: backends\nweb: what was changed by hand is dropped\n"
+    assert re.search(rf"^{line} +ready ", shell.good("backends", "web"), re.MULTILINE)
+
+
 def test_health_and_discovery_are_told(serve: Serve, line: str):
     port = free_port()
     check = '[servers.web.healthcheck]\nkind = "ping"\ninterval = "100ms"\ntimeout = "1s"\n'

@@ -7,6 +7,8 @@ from rich.console import Console
 
 from gobetween_py.client import tables
 
+NOTHING = {"added": [], "changed": {}, "removed": [], "sections": []}
+
 
 def printed(renderable: object, monkeypatch: pytest.MonkeyPatch, *, terminal: bool = False) -> str:
     out = StringIO()
@@ -79,17 +81,31 @@ def test_a_terminal_cuts_anything_but_the_name(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_status_names_what_is_not_ready(monkeypatch: pytest.MonkeyPatch):
     about = {"version": "1", "pid": 7, "uptime": "1s", "configuration": {"kind": "file", "path": "lb.toml"}}
+    about["unsaved"] = NOTHING
     text = printed(tables.status({**about, "ready": False, "servers": {"web": "has no live backend"}}), monkeypatch)
     assert text == "pygobetween 1, pid 7, up 1s, config: file lb.toml\nweb: has no live backend\n"
+    about["unsaved"] = {**NOTHING, "added": ["db"]}
     text = printed(tables.status({**about, "ready": False, "servers": {}}), monkeypatch)
+    assert "not in the config: added db\n" in text
     assert text.endswith("a server is not ready\n")
 
 
 def test_a_reload_in_lines(monkeypatch: pytest.MonkeyPatch):
     changes = {"added": ["a"], "changed": {"b": ["bind", "access"]}, "removed": ["c"], "sections": ["logging"]}
-    assert printed(tables.reloaded({"changes": changes}), monkeypatch).splitlines() == [
+    assert printed(
+        tables.reloaded({"changes": changes, "by_hand": {"kept": [], "dropped": []}}), monkeypatch
+    ).splitlines() == [
         "added a",
         "changed b: bind, access",
         "removed c",
         "changed section logging",
+    ]
+
+
+def test_what_becomes_of_changes_by_hand(monkeypatch: pytest.MonkeyPatch):
+    answer = {"changes": NOTHING, "by_hand": {"kept": ["a"], "dropped": ["b"]}}
+    assert printed(tables.reloaded(answer), monkeypatch).splitlines() == [
+        "nothing changed",
+        "a: what was changed by hand stays",
+        "b: what was changed by hand is dropped",
     ]
