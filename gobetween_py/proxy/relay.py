@@ -54,6 +54,9 @@ SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 DONTWAIT = int(socket.MSG_DONTWAIT)
 """Accepted sockets are left blocking (O_NONBLOCK would cost a system call each), so each call says it for itself."""
 
+WITH_MORE = DONTWAIT | int(socket.MSG_MORE)
+"""For what may be the last bytes: they wait for the FIN, and go with it in one packet (2 µs of a connection's 50)."""
+
 
 class Half:
     """One direction of a relayed connection.
@@ -181,8 +184,9 @@ class Half:
             if not data:
                 self._end()
                 return
+            last = self.state & LAST
             try:
-                sent = self.sink.send(data, DONTWAIT)
+                sent = self.sink.send(data, WITH_MORE if last else DONTWAIT)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -193,7 +197,7 @@ class Half:
             if sent != len(data) or sent == BUFFER:
                 self._after(data, sent)
                 return
-            if not self.state & LAST:
+            if not last:
                 return
 
     def _after(self, data: bytes, sent: int) -> None:

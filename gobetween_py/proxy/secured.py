@@ -246,8 +246,8 @@ class SecuredConnection(StagedConnection):
         """Relay, and begin with what the client has said since its handshake."""
         Connection.connecting(self, events)
         up, seen = self.up, self.seen
-        if up is not None and seen and not self.closed and (seen & ENDING or unread(self.client_fd)):
-            up.ready(seen)
+        if up is not None and seen and not self.closed:
+            self.first(seen if seen & ENDING or unread(self.client_fd) else 0)
 
     def _read_first(self, size: int) -> bytes:
         """Read from the backend, and keep its session as soon as data came: in TLS 1.3 tickets come before the data."""

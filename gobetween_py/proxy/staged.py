@@ -186,7 +186,7 @@ class StagedConnection(Connection):
         if version in VERSIONS:
             self._introduce(up, introduction(self, version))
         if self.seen and not self.closed:
-            up.ready(self.seen)
+            self.first(self.seen)
 
     def _introduce(self, up: Half, header: bytes) -> None:
         """Send the header before any byte of the client, and in one piece with what the client has sent already.
