@@ -34,6 +34,11 @@ class FileSource(Source):
         )
 
     async def _read(self) -> str:
+        text = await asyncio.to_thread(sources.read, self.path)
+        if text.strip():
+            return text
+        # Opened for writing just now, most likely: that empties it.
+        await asyncio.sleep(QUIET)
         return await asyncio.to_thread(sources.read, self.path)
 
     async def _moments(self) -> AsyncGenerator[None]:

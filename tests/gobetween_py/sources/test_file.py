@@ -150,6 +150,15 @@ async def test_a_file_that_is_gone_is_told_of_once_and_again_when_it_is_back(fil
         await following.until(gone, TWO)
 
 
+async def test_a_file_that_is_read_between_its_emptying_and_its_text_is_read_again(file: Path):
+    file.write_text("")
+    reading = asyncio.create_task(FileSource(file, Reading()).read())
+    await asyncio.sleep(QUIET / 2)
+    assert not reading.done()
+    file.write_text(TWO)
+    assert await reading == TWO
+
+
 async def test_a_folder_that_is_replaced_is_followed(tmp_path: Path):
     folder = tmp_path / "etc"
     folder.mkdir()
