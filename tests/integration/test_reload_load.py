@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.conftest import Serve
 from tests.integration.faults.servers import CountedBalancer, FaultBackend
-from tests.integration.reloads import Echo, answers, connect, reload, server
+from tests.integration.reloads import Echo, answers, connect, eventually, reload, server
 from tests.services.ports import free_port, reserve
 from tests.services.process import LOOPBACK
 
@@ -145,3 +145,30 @@ def test_hundreds_of_reloads_under_load_are_not_noticed(serve: Serve, echo: Echo
     assert sum(outcomes.values()) > 10 * RELOADS
     assert not [entry for entry in books if entry.isupper()]
     assert after == before
+
+
+def listening(port: int) -> int:
+    """How many sockets of this machine listen on a TCP port."""
+    rows = [row.split() for file in ("tcp", "tcp6") for row in Path(f"/proc/net/{file}").read_text().splitlines()[1:]]
+    return sum(row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port for row in rows)
+
+
+@pytest.mark.parametrize("rename", [False, True], ids=["in place", "to another server"])
+def test_a_bind_that_is_widened_and_narrowed_under_load_resets_nobody(serve: Serve, rename: bool):
+    """Two sockets share the port until the one before closes; clients come to the narrower one for as long."""
+    backend, port = serve(FaultBackend()), free_port()
+    hosts = [LOOPBACK, "", "0.0.0.0", LOOPBACK]
+    texts = [
+        server(f"web{number}" if rename else "web", port, f"{LOOPBACK}:{backend.port}", host=host)
+        for number, host in enumerate(hosts)
+    ]
+    balancer = serve(CountedBalancer(texts[0]))
+    connect(port).close()
+    clients = Moving(port)
+    for text in texts[1:]:
+        reload(balancer, text)
+        eventually(lambda: listening(port) == 1)
+    outcomes = clients.end()
+    assert outcomes.keys() == {"right"}
+    assert outcomes.total() > 100
+    assert balancer.log_text().count(": reloaded: ") == len(hosts) - 1
