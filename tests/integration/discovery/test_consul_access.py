@@ -234,7 +234,7 @@ async def test_of_two_thousand_instances_each_is_a_backend(consul: Consul) -> No
 
 async def test_a_key_is_followed(consul: Consul) -> None:
     client = Client(Access((consul.host,)))
-    async with aclosing(values(client, "a/key")) as seen:  # type: ignore[type-var]
+    async with aclosing(values(client, "a/key")) as seen:
         assert await anext(seen) is None
         for content in b"one", b"", bytes(range(256)):
             consul.api.put("/v1/kv/a/key", content)

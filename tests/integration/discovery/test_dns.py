@@ -12,7 +12,7 @@ import pytest
 
 from discovery.dnsclient.reply import Type
 from discovery.dnsclient.resolver import Resolver
-from tests.discovery.dnsclient.responder import Query, responding
+from tests.discovery.dnsclient.responder import Answer, Query, responding
 from tests.integration.conftest import Serve
 from tests.integration.discovery.traffic import Identity, Traffic
 from tests.services.nsd import Nsd
@@ -142,7 +142,8 @@ async def test_a_server_gone_mad_does_not_disturb_the_traffic(backends: dict[str
         async with Traffic(discovery) as traffic:
             await traffic.served_by("127.0.0.1")
             async with traffic.without_failure():
-                for times, answer in enumerate((mad, circular), 1):
+                answers: list[Answer] = [mad, circular]
+                for times, answer in enumerate(answers, 1):
                     server.answer = answer
                     await traffic.told_times(times, "dns discovery failed")
                     server.answer = sane

@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 from tests.discovery.plugin_package.install import install
-from tests.integration.discovery.traffic import ROOT, Identity, Traffic
+from tests.integration.discovery.traffic import Identity, Traffic
+
+ROOT = Path(__file__).parents[3]
 
 
 async def test_a_kind_of_a_third_party_serves(tmp_path: Path) -> None:

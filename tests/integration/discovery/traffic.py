@@ -4,25 +4,21 @@
         await traffic.served_by("a")
 
 Identity    a backend that says its name, then echoes
-Balancer    `python -m gobetween_py -c FILE` as a process, with one server whose discovery the test gives
-Traffic     opens connections without a pause, and knows who answered and what failed
+Traffic     opens connections to the balancer without a pause, and knows who answered and what failed
 """
 
 import asyncio
 import contextlib
-import os
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from tests.services.balancer import Balancer
 from tests.services.ports import free_port
-from tests.services.process import LOOPBACK, Server, tcp_answers
-
-ROOT = Path(__file__).parents[3]
+from tests.services.process import LOOPBACK
 
 Ask = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[str]]
 """How to learn from an open connection which backend is behind it; raises OSError or EOFError when nobody is."""
@@ -101,36 +97,6 @@ class Identity:
             writer.close()
 
 
-class Balancer(Server):
-    """The product, with one server named `web`.
-
-    Args:
-        discovery: TOML of `[servers.web.discovery]`.
-        server: further TOML lines of `[servers.web]`.
-    """
-
-    name = "pygobetween"
-
-    def __init__(self, discovery: str, *, server: str = "", environment: dict[str, str] | None = None) -> None:
-        super().__init__()
-        self.port = free_port()
-        self.config = self.folder / "gobetween.toml"
-        self.config.write_text(
-            f'[logging]\nlevel = "debug"\n\n[servers.web]\nbind = "{LOOPBACK}:{self.port}"\n{server}\n\n'
-            f"[servers.web.discovery]\n{discovery}\n"
-        )
-        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
-
-    def command(self) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "gobetween_py", "-c", self.config]
-
-    def environment(self) -> dict[str, str]:
-        return self._environment
-
-    def answers(self) -> bool:
-        return tcp_answers(self.port)
-
-
 @dataclass
 class Window:
     """What became of the connections that began within it."""
@@ -161,10 +127,12 @@ class Held:
 
 
 class Traffic:
-    """A Balancer, and clients that open one connection after the other through it.
+    """A Balancer with one server named `web`, and clients that open one connection after the other through it.
 
     Args:
-        discovery, server, environment: see Balancer.
+        discovery: TOML of `[servers.web.discovery]`.
+        server: further TOML lines of `[servers.web]`.
+        environment: see Balancer.
         ask: who is behind a connection; `http_body()` for web servers.
         clients: how many connect at the same time. Each makes about 200 connections a second at most.
     """
@@ -177,11 +145,18 @@ class Traffic:
         discovery: str,
         *,
         server: str = "",
-        environment: dict[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
         ask: Ask = greeting,
         clients: int = 4,
     ) -> None:
-        self.balancer = Balancer(discovery, server=server, environment=environment)
+        port = free_port()
+        self.balancer = Balancer(
+            '[logging]\nlevel = "debug"\n\n'
+            f'[servers.web]\nbind = "{LOOPBACK}:{port}"\nshutdown_timeout = "1s"\n{server}\n\n'
+            f"[servers.web.discovery]\n{discovery}\n",
+            environment=environment,
+        )
+        self.balancer.port = port
         self.total = Window()
         self._windows = [self.total]
         self._ask = ask
