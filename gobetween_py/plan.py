@@ -18,6 +18,7 @@ from gobetween_py.config import Server as ServerConfig
 from gobetween_py.healthcheck.health import Health
 from gobetween_py.reload import difference
 from gobetween_py.server import Server
+from gobetween_py.settings import check_source
 from gobetween_py.tls.security import Security
 from gobetween_py.web import Site
 
@@ -105,7 +106,8 @@ class Plan:
         for name in self._changed:
             server, config = self._running[name], new.servers[name]
             discovery = server.discovery_of(config) if config.discovery != server.config.discovery else None
-            health = server.health_of(config) if config.healthcheck != server.config.healthcheck else None
+            check_source(name, config)
+            health = server.health_of(config) if _checks(config) != _checks(server.config) else None
             tls = server.tls_of(config) if _tls(config) != _tls(server.config) else None
             self.changing.append(Change(server, config, self._sockets.get(name), discovery, health, tls))
         for key, make_site in self._sections.items():
@@ -184,6 +186,11 @@ class Plan:
             except BindError as error:
                 raise BindError(f"servers.{name}.bind: {error}") from error
             self._bound.append(config.bind)
+
+
+def _checks(config: ServerConfig) -> object:
+    """What health checks are made of."""
+    return config.healthcheck, config.source_address, config.proxy_protocol
 
 
 def _tls(config: ServerConfig) -> object:

@@ -18,21 +18,20 @@ from gobetween_py.access_log import AccessLog, Writers
 from gobetween_py.bind import listen_on
 from gobetween_py.config import Bind
 from gobetween_py.config import Server as ServerConfig
-from gobetween_py.config.server import Udp
 from gobetween_py.edits import Edits
 from gobetween_py.healthcheck.health import Health
 from gobetween_py.metrics.counted import Counted
 from gobetween_py.overlay import Overlay
-from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.flow import Flow
 from gobetween_py.proxy.front import Front
 from gobetween_py.proxy.listener import Listener
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
-from gobetween_py.proxy.settings import Datagrams, Settings
+from gobetween_py.proxy.settings import Settings
 from gobetween_py.proxy.udp.listener import UdpListener
 from gobetween_py.resolve import Resolver, literal
-from gobetween_py.stages import introduces, stages_of
+from gobetween_py.settings import access_of, approach_of, check_source, settings_of
+from gobetween_py.stages import introduces
 from gobetween_py.tls.security import Security
 
 log = logging.getLogger("pygobetween.server")
@@ -78,6 +77,7 @@ class Server:
         sock: socket.socket | None = None,
         writers: Writers | None = None,
     ) -> None:
+        check_source(name, config)
         self.name = name
         self.config = config
         self.pool = Pool(config.balance, counters, priority_tiers=config.priority_tiers, locate=literal)
@@ -126,7 +126,7 @@ class Server:
             self.pool,
             self.counters,
             settings=self._settings(config),
-            access=_access(config),
+            access=access_of(config),
             next_address=self.resolver.next_address,
         )
         self.listener.on_refused = self.health.refused
@@ -165,7 +165,7 @@ class Server:
             self.overlay.change(before.backends, config.backends)
             await self.refresh()
         if config.access != before.access:
-            self.listener.access = _access(config)
+            self.listener.access = access_of(config)
         if config.access_log != before.access_log:
             self._log_ends()
         if health is not None:
@@ -224,6 +224,7 @@ class Server:
             self.pool,
             next_address=self.resolver.next_address,
             close_connections=self._break_off,
+            approach=approach_of(config),
         )
 
     def tls_of(self, config: ServerConfig) -> Security:
@@ -344,15 +345,7 @@ class Server:
 
     def _settings(self, config: ServerConfig) -> Settings:
         self._introduces = introduces(self.pool)
-        return Settings(
-            max_connections=config.max_connections,
-            client_idle_timeout=config.client_idle_timeout,
-            backend_idle_timeout=config.backend_idle_timeout,
-            backend_connection_timeout=config.backend_connection_timeout,
-            connect_attempts=config.connect_attempts,
-            stages=stages_of(config, self.pool, self.tls),
-            datagrams=_datagrams(config.udp),
-        )
+        return settings_of(config, self.pool, self.tls)
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -364,18 +357,3 @@ class Server:
             last = now
             async for _ in sliced(self.pool.pending):
                 pass
-
-
-def _datagrams(udp: Udp | None) -> Datagrams:
-    if udp is None:
-        return Datagrams()
-    return Datagrams(udp.max_requests, udp.max_responses, udp.transparent, hash_port=udp.hash == "ip+port")
-
-
-def _access(config: ServerConfig) -> Access | None:
-    """The server's rules; None when everybody may connect, so that nobody is asked."""
-    access = config.access
-    allowed = access.default == "allow"
-    if allowed and not access.rules:
-        return None
-    return Access(((rule.allow, rule.network) for rule in access.rules), default=allowed)

@@ -14,6 +14,7 @@ from gobetween_py.config.access_log import AccessLog
 from gobetween_py.config.bind import BindAddress
 from gobetween_py.config.override import Override
 from gobetween_py.config.proxy_protocol import ProxyProtocol, ProxyProtocolIn
+from gobetween_py.config.source import SourceAddress
 from gobetween_py.config.tls import BackendsTls, Tls
 from gobetween_py.healthcheck.contract import Options as HealthcheckOptions
 from gobetween_py.section import Count, Positive, RuleError, Section
@@ -51,7 +52,7 @@ class Udp(Section):
     max_responses: Count = 0
     """After so many datagrams of the backend; 0 = no limit."""
     transparent: Flag = False
-    """Whether the backend sees the client's address and port as the source."""
+    """The same as transparent = true of the server."""
     hash: Literal["ip", "ip+port"] = "ip"
     """What balancers that hash clients know them by. With the port, the sessions of one machine are spread."""
 
@@ -81,6 +82,11 @@ class Server(Section):
     shutdown_timeout: Duration = 10.0
     """How long connections may go on when the server stops; "0" = they are closed at once."""
 
+    transparent: Flag = False
+    """Whether backends see the client's address as the source; over UDP its port too. Needs CAP_NET_ADMIN."""
+    source_address: SourceAddress = ()
+    """Of this machine, one or one of each family: where connections to backends, and health checks, come from."""
+
     sni: Sni | None = None
     tls: Tls | None = None
     backends_tls: BackendsTls | None = None
@@ -99,6 +105,11 @@ class Server(Section):
     """Where the backends come from; the keys depend on its kind."""
     backends: Array[Override] = ()
     """What is set by hand about single backends, whether discovery finds them or not."""
+
+    @property
+    def is_transparent(self) -> bool:
+        """Whether backends see the client's address, whichever of its two keys says so."""
+        return self.transparent or (self.protocol == "udp" and self.udp is not None and self.udp.transparent)
 
     @property
     def transport(self) -> Literal["tcp", "udp"]:

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 from balancer.backend import UNIX_PREFIX
 from discovery.duration import Duration
 from discovery.entry import plain_host, unix_address
-from discovery.fields import Port, Text
+from discovery.fields import Flag, Port, Text
+from gobetween_py.proxy.source import Source
 from gobetween_py.section import Count, Positive, RuleError, Section
 
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -39,6 +40,9 @@ class Options(Section):
     """Where to check instead of at the backend's own host; "" = there."""
     port: Port | None = None
     """Likewise its port."""
+    send_proxy: Flag | None = None
+    """Whether checks begin with a PROXY header where the backend's clients are introduced by one; without it, they do
+    unless host or port is set."""
 
     max_fails: Count = 0
     """So many failed connects of clients within fail_window eject a backend for a time; 0 = never."""
@@ -94,6 +98,10 @@ class Target:
     """...and None."""
     sni: str = ""
     """The server name the backend is meant for, "" = any."""
+    source: Source | None = None
+    """The address to come from; None = as the kernel chooses."""
+    header: bytes = b""
+    """What goes before everything else, over UDP before each datagram: a PROXY header that tells of no client."""
 
 
 class CheckFailedError(Exception):

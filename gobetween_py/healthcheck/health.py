@@ -15,7 +15,7 @@ from gobetween_py.healthcheck import registry
 from gobetween_py.healthcheck.condition import Condition
 from gobetween_py.healthcheck.contract import Options
 from gobetween_py.healthcheck.loop import Loop, Outcome
-from gobetween_py.healthcheck.places import Places
+from gobetween_py.healthcheck.places import PLAIN, Approach, Places
 from gobetween_py.healthcheck.slow_start import SlowStart
 
 log = logging.getLogger("pygobetween.healthcheck")
@@ -39,6 +39,7 @@ class Health:
         name: the server's, for the log.
         next_address: told that a backend did not answer at a sockaddr; True when it has another one now.
         close_connections: closes the open connections to backends that went down, where that is wanted.
+        approach: how checks come to backends.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Health:
         *,
         next_address: Callable[[Backend, Any], bool] = lambda backend, sockaddr: False,
         close_connections: Callable[[set[Backend]], Coroutine[Any, Any, None]] | None = None,
+        approach: Approach = PLAIN,
     ) -> None:
         self.options = options
         self.conditions: dict[Backend, Condition] = {}
@@ -73,7 +75,7 @@ class Health:
             check = registry.load(options.kind)(options)
             self._loop = Loop(
                 check,
-                Places(options, by_name=check.by_name, next_address=next_address),
+                Places(options, by_name=check.by_name, next_address=next_address, approach=approach),
                 interval=options.interval,
                 timeout=options.timeout,
                 report=self._report,

@@ -33,6 +33,7 @@ class Link:
 
     def __init__(self, target: Target, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
         self._target = target
+        self._datagrams = kind == socket.SOCK_DGRAM
         self._loop = asyncio.get_running_loop()
         try:
             self._socket = socket.socket(target.family, kind | socket.SOCK_NONBLOCK)
@@ -46,7 +47,14 @@ class Link:
         self._socket.close()
 
     async def connect(self) -> None:
-        """Connect; UDP only takes the address, and hears of a refusal when it reads."""
+        """Connect, from the target's source, and send its header; UDP only takes the address, and hears of a refusal
+        when it reads.
+        """
+        if self._target.source is not None:
+            try:
+                self._target.source.take(self._socket, self._target.family)
+            except OSError as error:
+                raise NoVerdictError(_words(error)) from error
         failure = self._socket.connect_ex(self._target.sockaddr)
         if failure == errno.EINPROGRESS:
             await self._writable()
@@ -55,6 +63,8 @@ class Link:
             raise NoVerdictError(f"cannot connect: {os.strerror(failure)}")
         if failure:
             raise CheckFailedError(f"cannot connect: {os.strerror(failure)}")
+        if self._target.header and not self._datagrams:
+            await self._send(self._target.header)
 
     async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
         """Speak TLS from here on.
@@ -75,6 +85,9 @@ class Link:
 
     async def send(self, data: bytes) -> None:
         """Send all of it."""
+        await self._send(self._target.header + data if self._datagrams else data)
+
+    async def _send(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
             try:

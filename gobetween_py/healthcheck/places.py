@@ -5,24 +5,53 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from balancer import Backend
 from balancer.backend import UNIX_PREFIX
 from gobetween_py.healthcheck.contract import NoVerdictError, Options, Target
+from gobetween_py.proxy.source import Source
 from gobetween_py.resolve import REFRESH, Address, literal
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """How the connections of clients come to backends, which those of checks imitate.
+
+    Args:
+        source: the address that they come from; None = as the kernel chooses.
+        header_of: the PROXY header of a connection that is nobody's, as a backend wants it; b"" = it wants none.
+    """
+
+    source: Source | None = None
+    header_of: Callable[[Backend], bytes] = lambda backend: b""
+
+
+PLAIN = Approach()
 
 
 class Places:
     """Finds the target of each check.
 
     Args:
+        approach: how its connections come there.
         by_name: targets need no resolved address.
         next_address: told that a backend did not answer at a sockaddr; True when it has another one now.
     """
 
-    def __init__(self, options: Options, *, by_name: bool, next_address: Callable[[Backend, Any], bool]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        *,
+        by_name: bool,
+        next_address: Callable[[Backend, Any], bool],
+        approach: Approach = PLAIN,
+    ) -> None:
         self._host, self._port = options.host, options.port
+        self._approach = approach
+        elsewhere = bool(options.host or options.port)
+        self._send_proxy = not elsewhere if options.send_proxy is None else options.send_proxy
         self._by_name = by_name
         self._next_address = next_address
         self._lock = asyncio.Lock()
@@ -41,7 +70,8 @@ class Places:
             raise NoVerdictError(f"{host} is not resolved")
         else:
             family, sockaddr = backend.family, _with_port(backend.sockaddr, port)
-        return Target(host, port, family, sockaddr, backend.sni)
+        header = self._approach.header_of(backend) if self._send_proxy else b""
+        return Target(host, port, family, sockaddr, backend.sni, self._approach.source, header)
 
     def move_on(self, backend: Backend, target: Target) -> bool:
         """The check at this target failed: whether the backend has another address now, to be tried at once."""

@@ -11,6 +11,7 @@
     relay       one direction of a connection: recv/send for little, splice for much, half-close, reset
     secured     a connection with TLS on one side or both: the handshakes
     tls         one direction of such a connection
+    source      the address that backends see
     pipes       the pipes that splice needs, kept for the next one
     wheel       coarse timers: a connection sits in the slot of its next deadline
     access      allow and deny rules by client address

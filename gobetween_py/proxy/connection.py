@@ -36,10 +36,12 @@ from balancer import REFUSED, RX, TOTAL, TX, Backend
 from balancer.sni import Acquire
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import Half
+from gobetween_py.proxy.source import SourceError
 
 if TYPE_CHECKING:
     from gobetween_py.proxy.listener import Listener
     from gobetween_py.proxy.pipes import PipePool
+    from gobetween_py.proxy.source import Source
     from gobetween_py.proxy.wheel import Slot, Wheel
 
 # The C-level socket: `socket.socket` adds a Python object and twice the time, for nothing that is needed here.
@@ -181,6 +183,8 @@ class Connection:
                 self.close(Reason.RESOURCES)
                 return
             self.upstream = upstream
+            if listener.source is not None and not self._take_source(listener.source):
+                continue
             if backend.family != AF_UNIX:
                 upstream.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
                 upstream.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 0)
@@ -193,6 +197,22 @@ class Connection:
             self._refused(os.strerror(failure))
         listener.unserved(Reason.CONNECT if self.dials else Reason.NO_BACKEND)
         self.close(Reason.CONNECT if self.dials else Reason.NO_BACKEND)
+
+    def _take_source(self, source: Source) -> bool:
+        """Give the backend's socket its address; when it cannot have it, another backend's may, of another family."""
+        backend, upstream = self.backend, self.upstream
+        assert backend is not None
+        assert upstream is not None
+        try:
+            source.take(upstream, backend.family, self.host)
+        except SourceError as error:
+            upstream.close()
+            self.upstream = self.backend = None
+            self.tried += (backend,)
+            self.listener.release(backend)
+            self.listener.log_rarely("source", f"backend {backend.address} not dialled: {error.strerror}")
+            return False
+        return True
 
     half: ClassVar[type[Half]] = Half
     """What a direction is made of."""

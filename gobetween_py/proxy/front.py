@@ -106,6 +106,7 @@ class Front(ABC, Generic[AnyEntrance]):
         """Take new settings; open connections follow the new idle timeouts from their next deadline on."""
         self.settings = settings
         self.attempts = settings.connect_attempts
+        self.source = settings.source
         self.limit = settings.max_connections or math.inf
         self.connect_ticks = Wheel.ticks(settings.backend_connection_timeout)
         self._set_door()

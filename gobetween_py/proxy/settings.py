@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gobetween_py.proxy.source import Source
 from gobetween_py.proxy.staged import Stages
 
 
@@ -14,13 +15,11 @@ class Datagrams:
     Args:
         max_requests: after so many datagrams its client's next one begins another session.
         max_responses: after so many datagrams of its backend a session ends.
-        transparent: the backend sees the client's address and port as the source.
         hash_port: what hashes clients hashes their port too.
     """
 
     max_requests: int = 0
     max_responses: int = 0
-    transparent: bool = False
     hash_port: bool = False
 
 
@@ -38,4 +37,5 @@ class Settings:
     backend_connection_timeout: float = 0.0
     connect_attempts: int = 3
     stages: Stages | None = None
+    source: Source | None = None
     datagrams: Datagrams = Datagrams()

@@ -3,7 +3,10 @@
 import contextlib
 import http.client
 import json
+import signal
 import socket
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -126,6 +129,35 @@ def test_each_backend_gets_the_header_that_it_wants(serve: Serve, nginx: Nginx) 
     told = [answer == asked_from for answer, asked_from in answers]
     assert (told.count(True), told.count(False)) == (20, 20)
     assert {answer for answer, asked_from in answers if answer != asked_from} == {":"}
+
+
+@pytest.mark.parametrize("out", OUT)
+@pytest.mark.parametrize("receiver", ["nginx", "haproxy"])
+def test_health_checks_introduce_themselves(serve: Serve, nginx: Nginx, receiver: str, out: str) -> None:
+    """Whoever waits for a header answers no request without one. It names nobody: what is seen is the balancer."""
+    port = nginx.proxied
+    if receiver == "haproxy":
+        port = serve(Haproxy(f"{LOOPBACK}:{nginx.port}", bind="accept-proxy")).port
+    balancer = balancer_before(port, out=out)
+    check = {"kind": "http", "interval": "100ms", "http_expected_body": "nginx", "http_path": "/name"}
+    with balancer.config.open("a") as config:
+        config.write("[servers.web.healthcheck]\n" + "".join(f"{key} = {json.dumps(v)}\n" for key, v in check.items()))
+    serve(balancer)
+    assert f"backend {LOOPBACK}:{port} is healthy: http: status 200" in balancer.log_text()
+    balancer.config.write_text(balancer.config.read_text() + "send_proxy = false\n")
+    balancer.signal(signal.SIGHUP)
+    until(lambda: f"backend {LOOPBACK}:{port} is unhealthy: http: " in balancer.log_text())
+    text = balancer.config.read_text().replace("send_proxy = false", "")
+    balancer.config.write_text(text.replace(f"proxy_protocol = {OUT[out]}", f"proxy_protocol = {OUT['1']}"))
+    balancer.signal(signal.SIGHUP)
+    until(lambda: balancer.log_text().count(f"backend {LOOPBACK}:{port} is healthy: http: status 200") == 2)
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_headers_of_others_are_refused(serve: Serve, nginx: Nginx) -> None:

@@ -61,7 +61,7 @@ class Networks:
             yield
 
     def intercept(self) -> None:
-        """Has the balancer take for its own what the backend sends, whoever it is for: see docs/udp.md."""
+        """Has the balancer take for its own what the backend sends, whoever it is for: see docs/source-address.md."""
         for version, anywhere in ("-4", "0.0.0.0/0"), ("-6", "::/0"):
             balancer = [version, "-n", self._names["balancer"]]
             self._run(*balancer, "rule", "add", "iif", "to-backend", "lookup", "100")

@@ -14,10 +14,10 @@ from gobetween_py.proxy.front import Front
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.settings import Settings
+from gobetween_py.proxy.source import SourceError
 from gobetween_py.proxy.udp.oneway import OneWay
 from gobetween_py.proxy.udp.receiver import Receiver, receiver_of
 from gobetween_py.proxy.udp.session import Session
-from gobetween_py.proxy.udp.upstream import SourceError
 from gobetween_py.proxy.wheel import Wheel
 
 IDLE = 60.0
@@ -56,11 +56,14 @@ class UdpListener(Front[Receiver]):
         return receiver_of(self, sock)
 
     def configure(self, settings: Settings) -> None:
+        for way in tuple(self._ways.values()):
+            if way.source != settings.source:
+                way.close()
         super().configure(settings)
         asked = settings.datagrams
         self.max_requests = asked.max_requests
         self.max_responses = asked.max_responses
-        self.transparent = asked.transparent
+        self.transparent = self.source is not None and self.source.transparent
         self.unanswered = asked.max_requests == 1 and not asked.max_responses
         if not self.idle_ticks:
             self.idle_ticks = Wheel.ticks(IDLE)

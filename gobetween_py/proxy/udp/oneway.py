@@ -30,10 +30,11 @@ class OneWay:
         OSError: from the constructor.
     """
 
-    __slots__ = ("active", "backend", "closed", "listener", "number", "sockaddr", "upstream")
+    __slots__ = ("active", "backend", "closed", "listener", "number", "sockaddr", "source", "upstream")
 
     def __init__(self, listener: UdpListener, backend: Backend) -> None:
-        self.upstream = connected(backend)
+        self.source = listener.source
+        self.upstream = connected(backend, self.source)
         self.upstream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the kernel makes it the least there is
         self.listener = listener
         self.backend = backend

@@ -63,7 +63,10 @@ class Session:
 
     def __init__(self, receiver: Receiver, client: Hashable, backend: Backend, dials: int) -> None:
         self.listener = listener = receiver.listener
-        self.upstream = connected(backend, receiver.address_of(client) if listener.transparent else None)
+        if listener.source is None:
+            self.upstream = connected(backend)
+        else:
+            self.upstream = connected(backend, listener.source, *receiver.address_of(client))
         self.receiver = receiver
         self.client = client
         self.backend = backend

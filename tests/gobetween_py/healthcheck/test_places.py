@@ -8,7 +8,8 @@ import pytest
 
 from balancer import Backend, BackendSpec
 from gobetween_py.healthcheck.contract import NoVerdictError, Options, Target
-from gobetween_py.healthcheck.places import Places
+from gobetween_py.healthcheck.places import Approach, Places
+from gobetween_py.proxy.source import Source
 
 
 def backend(
@@ -108,3 +109,24 @@ async def test_when_it_fails_the_next_address_of_the_backend_is_asked_for() -> N
 async def test_another_host_has_no_next_address() -> None:
     there = places(host="127.0.0.1")
     assert not there.move_on(backend(), await there.find(backend()))
+
+
+APPROACH = Approach(Source(own={socket.AF_INET: "10.0.0.9"}), lambda backend: backend.host.encode())
+
+
+@pytest.mark.parametrize(
+    ("keys", "sent"),
+    [
+        ({}, True),
+        ({"port": 81}, False),
+        ({"host": "127.0.0.1"}, False),
+        ({"port": 81, "send_proxy": True}, True),
+        ({"send_proxy": False}, False),
+    ],
+)
+async def test_it_comes_like_a_client_and_elsewhere_without_a_header(keys: dict[str, object], sent: bool) -> None:
+    """Another port or host is another service, which may know nothing of PROXY headers."""
+    there = Places(Options.model_validate(keys), by_name=False, next_address=Addresses(), approach=APPROACH)
+    found = await there.find(backend())
+    assert found.source == APPROACH.source
+    assert found.header == (b"10.0.0.1" if sent else b"")

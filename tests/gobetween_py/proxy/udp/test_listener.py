@@ -9,6 +9,7 @@ from balancer import ACTIVE, REFUSED, TOTAL, TX, Backend
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.settings import Datagrams, Settings
+from gobetween_py.proxy.source import Source
 from gobetween_py.proxy.udp import listener as module
 from gobetween_py.proxy.udp.listener import IDLE, UdpListener
 from gobetween_py.proxy.wheel import Wheel
@@ -211,7 +212,7 @@ async def test_out_of_fds_open_sessions_go_on():
 
 async def test_a_source_that_cannot_be_taken_is_no_fault_of_the_backend():
     """An IPv4 client cannot be the source of an IPv6 datagram."""
-    async with UdpRig(settings=Settings(client_idle_timeout=60, datagrams=Datagrams(transparent=True))) as rig:
+    async with UdpRig(settings=Settings(client_idle_timeout=60, source=Source(transparent=True))) as rig:
         rig.pool.set_resolved(rig.backend(), socket.AF_INET6, ("::1", 9, 0, 0))
         rig.client().send(b"question")
         await rig.until(lambda: rig.listener.refusals[Reason.RESOURCES.value] == 1)
