@@ -1,5 +1,8 @@
 """One server's access log: what is known of an ended connection -> a line.
 
+At a connection's end only facts are noted; the writer asks for lines later, many at a time. A line costs 3 µs of CPU
+so. Made at once, by code that relaying has pushed out of the CPU's caches, it cost 5.
+
 All fields are made for each line, whether its format has them or not: asking would cost as much. They are then put in
 by position, which takes half the time that it takes by name.
 """
@@ -9,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from time import gmtime, monotonic, strftime, time
+from typing import TypeAlias
 
+from balancer import Backend
 from gobetween_py.access_log.writer import Writers
 from gobetween_py.config.access_log import FIELDS, TEMPLATE, parts_of
 from gobetween_py.config.access_log import AccessLog as Settings
@@ -18,6 +23,11 @@ from gobetween_py.proxy.reason import Reason
 
 MAPPED = "::ffff:"
 """What the kernel puts before the address of an IPv4 client of a dual-stack listener."""
+
+
+Facts: TypeAlias = tuple[float, float, float, float, str, int, Backend | None, int, int, int, Reason, str]
+"""(time(), begun, answered, ended, client's host, its port, backend, sent, received, attempts, reason, server name):
+begun, answered and ended by `monotonic()`, answered 0.0 when no backend did."""
 
 
 class AccessLog:
@@ -36,7 +46,7 @@ class AccessLog:
 
     def __init__(self, server: str, settings: Settings, writers: Writers) -> None:
         json = settings.format == "json"
-        self._line = (json_template() if json else text_template(settings.format)).format
+        self._fill = (json_template() if json else text_template(settings.format)).format
         self._quote: Callable[[str], str] = encode_basestring_ascii if json else plain
         self._absent = "null" if json else "-"
         self._server = self._quote(server)
@@ -52,39 +62,50 @@ class AccessLog:
 
     def ended(self, connection: Flow, reason: Reason) -> None:
         """A connection has ended: an `on_end` of a listener."""
-        begun, answered, backend = connection.begun, connection.answered, connection.backend
-        self._write(
-            self._line(
-                self._now(),
-                self._server,
-                self._quote(client_address(connection.host, connection.port)),
-                self._absent if backend is None else self._quote(backend.spec.address),
-                connection.sent,
-                connection.received,
-                f"{answered - begun:.6f}" if answered else self._absent,
-                f"{monotonic() - begun:.6f}",
-                connection.attempts,
-                self._reasons[reason],
-                self._quote(connection.server_name) if connection.server_name else self._absent,
-            )
+        facts: Facts = (
+            time(),
+            connection.begun,
+            connection.answered,
+            monotonic(),
+            connection.host,
+            connection.port,
+            connection.backend,
+            connection.sent,
+            connection.received,
+            connection.attempts,
+            reason,
+            connection.server_name,
         )
+        self._write(self._line_of, facts)
 
     def refused(self, host: str, port: int, reason: Reason) -> None:
         """A client was turned away at the door: an `on_refusal` of a listener."""
-        client = self._quote(client_address(host, port))
-        none = self._absent
-        self._write(
-            self._line(self._now(), self._server, client, none, 0, 0, none, "0.000000", 0, self._reasons[reason], none)
+        facts: Facts = (time(), 0.0, 0.0, 0.0, host, port, None, 0, 0, 0, reason, "")
+        self._write(self._line_of, facts)
+
+    def _line_of(self, facts: Facts) -> str:
+        now, begun, answered, ended, host, port, backend, sent, received, attempts, reason, server_name = facts
+        return self._fill(
+            self._quote(self._moment(now)),
+            self._server,
+            self._quote(client_address(host, port)),
+            self._absent if backend is None else self._quote(backend.address),
+            sent,
+            received,
+            f"{answered - begun:.6f}" if answered else self._absent,
+            f"{ended - begun:.6f}",
+            attempts,
+            self._reasons[reason],
+            self._quote(server_name) if server_name else self._absent,
         )
 
-    def _now(self) -> str:
-        """The time of day as RFC 3339 has it, in UTC and milliseconds."""
-        now = time()
+    def _moment(self, now: float) -> str:
+        """A time of day as RFC 3339 has it, in UTC and milliseconds."""
         second = int(now)
         if second != self._second:
             self._second = second
             self._stamp = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-        return self._quote(f"{self._stamp}.{int((now - second) * 1000):03d}Z")
+        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
 
 
 def client_address(host: str, port: int) -> str:

@@ -1,7 +1,7 @@
 """Lines on their way to an output. Whoever writes one never waits: a thread does, with a bounded backlog.
 
-The thread runs next to no Python, because whenever it does, the relays wait for the interpreter: lines are formatted
-before they get here, and go to the output many in one system call.
+The thread runs next to no Python, because whenever it does, the relays wait for the interpreter: it gets finished
+lines, many at a time, and hands them to the output in one system call.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from gobetween_py.access_log.output import Target, target_of
 from gobetween_py.config import Server
@@ -23,13 +24,16 @@ log = logging.getLogger("pygobetween.access_log")
 FLUSH = 1.0
 """Seconds until a line is handed to the thread at the latest..."""
 BATCH = 256
-"""...or at once with so many lines."""
+"""...or at once with so many lines: they are made in half a millisecond."""
 
 BACKLOG = 32_768
 """Lines that the thread may have before it; further ones are dropped. Some 8 MB."""
 
 FAREWELL = 2.0
 """Seconds that the outputs have for what is left when the process ends."""
+
+
+Facts = TypeVar("Facts")
 
 
 class Order(Enum):
@@ -51,7 +55,7 @@ class Writer:
         self.name = name
         self._target = target
         self._loop = loop
-        self._lines: list[str] = []
+        self._noted: list[tuple[Callable[[Any], str], Any]] = []  # lines to be: what makes each, and of what
         self._timer: asyncio.TimerHandle | None = None
         self._queue: SimpleQueue[list[str] | Order] = SimpleQueue()
         self._handed = 0  # lines that the thread got
@@ -69,13 +73,13 @@ class Writer:
         """Lines that were lost so far: the output was too slow, or did not take them."""
         return self._refused + self._failed
 
-    def write(self, line: str) -> None:
-        """Take a line, without its line end."""
-        lines = self._lines
-        if not lines:
+    def write(self, line_of: Callable[[Facts], str], facts: Facts) -> None:
+        """Take what `line_of` makes a line of, without its line end, when it is called for that later."""
+        noted = self._noted
+        if not noted:
             self._timer = self._loop.call_later(FLUSH, self.flush)
-        lines.append(line)
-        if len(lines) >= BATCH:
+        noted.append((line_of, facts))
+        if len(noted) >= BATCH:
             self.flush()
 
     def flush(self) -> None:
@@ -83,17 +87,17 @@ class Writer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        lines, self._lines = self._lines, []
+        noted, self._noted = self._noted, []
         backlog = self._handed - self._done
-        if backlog + len(lines) > BACKLOG:
-            self._refused += len(lines)
+        if backlog + len(noted) > BACKLOG:
+            self._refused += len(noted)
             if not self._slow:
                 log.warning("%s is too slow: lines are dropped", self.name)
             self._slow = True
             return
-        if lines:
-            self._handed += len(lines)
-            self._queue.put(lines)
+        if noted:
+            self._handed += len(noted)
+            self._queue.put([line_of(facts) for line_of, facts in noted])
         if self._slow and backlog < BACKLOG // 2:
             log.warning("%s keeps up again; %d lines were dropped so far", self.name, self.dropped)
             self._slow = False

@@ -55,14 +55,14 @@ def fifo(tmp_path: Path) -> Path:
 
 
 async def test_a_single_line_is_written_without_another_one_pushing_it(writer: Writer, path: Path):
-    writer.write("alone")
+    writer.write(str, "alone")
     await until(lambda: path.read_text() == "alone\n")
 
 
 async def test_many_lines_come_in_order(writer: Writer, path: Path):
     lines = [str(number) for number in range(BATCH * 10 + 7)]
     for line in lines:
-        writer.write(line)
+        writer.write(str, line)
     await until(lambda: path.read_text().splitlines() == lines)
     assert writer.dropped == 0
 
@@ -70,13 +70,39 @@ async def test_many_lines_come_in_order(writer: Writer, path: Path):
 async def test_a_full_batch_is_written_before_its_time(writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "FLUSH", 3600)
     for _ in range(BATCH):
-        writer.write("x")
+        writer.write(str, "x")
     await until(lambda: path.read_text().count("\n") == BATCH)
+
+
+async def test_lines_are_made_many_at_a_time_and_not_at_all_where_they_are_dropped(
+    fifo: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """So that a connection's end costs next to nothing, and a hanging disk nothing more."""
+    monkeypatch.setattr(module, "FLUSH", 3600)
+    made: list[int] = []
+
+    def line_of(number: int) -> str:
+        made.append(number)
+        return "x" * 200
+
+    writer = Writer("the fifo", File(str(fifo)), asyncio.get_running_loop())
+    for number in range(BATCH - 1):
+        writer.write(line_of, number)
+    assert made == []
+    writer.write(line_of, BATCH - 1)
+    assert made == [*range(BATCH)]
+    told = BACKLOG * 2
+    for number in range(BATCH, told):
+        writer.write(line_of, number)
+    assert 0 < writer.dropped == told - len(made)
+    writer.close()
+    written = await asyncio.get_running_loop().run_in_executor(None, fifo.read_text)
+    assert written.count("\n") == len(made)
 
 
 async def test_closing_writes_what_is_left(path: Path):
     writer = Writer("the log", File(str(path)), asyncio.get_running_loop())
-    writer.write("last words")
+    writer.write(str, "last words")
     writer.close()
     await until(lambda: writer.ended(0))
     assert path.read_text() == "last words\n"
@@ -84,11 +110,11 @@ async def test_closing_writes_what_is_left(path: Path):
 
 async def test_reopening_splits_the_lines_where_it_was_asked_for(writer: Writer, path: Path):
     for number in range(300):
-        writer.write(f"old {number}")
+        writer.write(str, f"old {number}")
     old = path.rename(path.with_suffix(".1"))
-    writer.write("old, after the rename")
+    writer.write(str, "old, after the rename")
     writer.reopen()
-    writer.write("new")
+    writer.write(str, "new")
     await until(lambda: path.exists() and path.read_text() == "new\n")
     assert old.read_text().splitlines() == [*(f"old {number}" for number in range(300)), "old, after the rename"]
 
@@ -99,7 +125,7 @@ async def test_where_it_cannot_be_reopened_it_goes_on_as_it_was(tmp_path: Path, 
     writer = Writer("the log", File(str(folder / "log")), asyncio.get_running_loop())
     folder.rename(tmp_path / "moved")
     writer.reopen()
-    writer.write("still")
+    writer.write(str, "still")
     await until(lambda: (tmp_path / "moved" / "log").read_text() == "still\n")
     assert "the log cannot be reopened: No such file or directory" in caplog.text
     writer.close()
@@ -111,7 +137,7 @@ async def test_a_fifo_that_nobody_reads_costs_lines_and_no_time(fifo: Path, capl
     writer = Writer("the fifo", File(str(fifo)), asyncio.get_running_loop())
     told = BACKLOG * 2
     for number in range(told):  # in one go: the loop does not even get a turn
-        writer.write(f"{number:07} {'x' * 100}")
+        writer.write(str, f"{number:07} {'x' * 100}")
     assert 0 < writer.dropped < told
     assert [record.message for record in caplog.records] == ["the fifo is too slow: lines are dropped"]
 
@@ -127,7 +153,7 @@ async def test_a_fifo_that_nobody_reads_costs_lines_and_no_time(fifo: Path, capl
     assert numbers == sorted(set(numbers))
     assert len(numbers) + writer.dropped == told
     dropped = writer.dropped
-    writer.write("again")
+    writer.write(str, "again")
     await loop.run_in_executor(None, read, 1)
     assert received[-1] == "again"
     assert writer.dropped == dropped
@@ -142,12 +168,12 @@ async def test_what_a_full_disk_does_not_take_is_counted_and_told_once(path: Pat
     path.symlink_to("/dev/full")
     writer = Writer("the log", File(str(path)), asyncio.get_running_loop())
     for _ in range(BATCH * 3):
-        writer.write("x")
+        writer.write(str, "x")
     await until(lambda: writer.dropped == BATCH * 3)
     path.unlink()
     path.symlink_to(path.with_suffix(".room"))
     writer.reopen()
-    writer.write("y")
+    writer.write(str, "y")
     await until(lambda: path.exists() and path.read_text() == "y\n")
     await until(lambda: len(caplog.records) == 2)
     assert [record.message for record in caplog.records] == [
@@ -165,7 +191,7 @@ async def test_the_end_waits_only_so_long_for_an_output_that_hangs(
     writers = Writers(asyncio.get_running_loop())
     writer = writers.take(AccessLog(output=Output("file", path=str(fifo))))
     for _ in range(BATCH * 10):
-        writer.write("x" * 1000)
+        writer.write(str, "x" * 1000)
     await writers.close()
     assert caplog.records[-1].message == f"{fifo} is too slow: its last {writer.unwritten} lines are lost"
     assert writer.unwritten > 0
@@ -180,7 +206,7 @@ async def test_servers_share_an_output_until_the_last_one_is_gone(path: Path):
     one, other = writers.take(settings), writers.take(AccessLog(output=settings.output, format="json"))
     assert one is other
     writers.give(one)
-    other.write("of the other")
+    other.write(str, "of the other")
     writers.give(other)
     await until(lambda: one.ended(0))
     assert path.read_text() == "of the other\n"
@@ -191,7 +217,7 @@ async def test_servers_share_an_output_until_the_last_one_is_gone(path: Path):
 async def test_lost_lines_are_counted_beyond_the_life_of_their_output():
     writers = Writers(asyncio.get_running_loop())
     writer = writers.take(AccessLog(output=Output("file", path="/dev/full")))
-    writer.write("x")
+    writer.write(str, "x")
     writer.flush()
     await until(lambda: writers.dropped == 1)
     writers.give(writer)
@@ -202,7 +228,7 @@ async def test_the_end_waits_for_outputs_that_were_given_back_just_before(path: 
     writers = Writers(asyncio.get_running_loop())
     writer = writers.take(AccessLog(output=Output("file", path=str(path))))
     for number in range(5000):
-        writer.write(str(number))
+        writer.write(str, str(number))
     writers.give(writer)
     await writers.close()
     assert path.read_text().count("\n") == 5000
