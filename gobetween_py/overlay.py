@@ -42,15 +42,16 @@ class Overlay:
             if override.manual:
                 yield override.over(BackendSpec(*key))
 
-    def hold(self, pool: Pool) -> None:
-        """Take out of the pool's picks what is not ready, and let in again what is."""
+    def hold(self, pool: Pool) -> frozenset[Backend]:
+        """Take out of the pool's picks what is not ready, and let in again what is; returns what was let in."""
         not_ready = (pool.find(*override.key) for override in self.overrides.values() if override.state != "ready")
         held = frozenset(backend for backend in not_ready if backend is not None)
-        for backend in self._held - held:
+        let_in, self._held = self._held - held, held
+        for backend in let_in:
             pool.set_held(backend, False)
         for backend in held:
             pool.set_held(backend, True)
-        self._held = held
+        return let_in
 
     def set(self, override: Override) -> None:
         """Lay this over its backend, instead of what was set before."""

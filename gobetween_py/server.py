@@ -318,8 +318,9 @@ class Server:
             specs = tuple(self.overlay.specs())
             self.health.expect(specs)
             change = await finished(self.pool.updating(specs))
-            self.overlay.hold(self.pool)
+            let_in = self.overlay.hold(self.pool)
             await self.health.follow()
+            self.health.let_in(let_in)
             self.resolver.take(change.added)
             if self.listener is not None and introduces(self.pool) != self._introduces:
                 self.listener.configure(self._settings(self.config))

@@ -39,6 +39,16 @@ class Condition:
         self.been_live = live is True
         """So that it returns when it is live once more."""
 
+    def successor(self, live: bool | None) -> Condition:
+        """Of the same backend under a changed config: with its verdict, or `live` before it has one; not ejected."""
+        condition = Condition(live if self.verdict.live is None else self.verdict.live)
+        condition.been_live |= self.been_live
+        condition.ejection.count = self.ejection.count
+        condition.runs, condition.failures = self.runs, self.failures
+        condition.last, condition.last_error = self.last, self.last_error
+        condition.since = self.since
+        return condition
+
     @property
     def state(self) -> State:
         """From the verdict of the checks, and then from failed connects."""
@@ -47,6 +57,11 @@ class Condition:
         if not self.verdict.live:
             return "unhealthy"
         return "ejected" if self.returns else "healthy"
+
+    @property
+    def last_check(self) -> str:
+        """Its result, for the end of a reason that is another one; "" before the first."""
+        return f"; the last check: {self.last.result}" if self.last else ""
 
     def record(self, outcome: Outcome, *, passes: int, fails: int) -> bool:
         """Take the outcome of a run; whether the verdict is another now. Arguments as for Verdict.record."""

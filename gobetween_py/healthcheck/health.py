@@ -12,7 +12,7 @@ from balancer import Backend, BackendSpec, Pool
 from discovery.duration import format_duration
 from discovery.slices import sliced
 from gobetween_py.healthcheck import registry
-from gobetween_py.healthcheck.condition import Condition
+from gobetween_py.healthcheck.condition import Condition, State
 from gobetween_py.healthcheck.contract import Options
 from gobetween_py.healthcheck.loop import Loop, Outcome
 from gobetween_py.healthcheck.places import PLAIN, Approach, Places
@@ -135,18 +135,28 @@ class Health:
     async def take_over(self, before: Health) -> None:
         """Go on from what another one found out, whose `run` has ended: a changed config costs no verdict.
 
-        Ejections are over, and counted anew.
+        Ejections are over, and so are verdicts where nothing is checked any more.
         """
         async for backend in sliced([backend for backend in self._pool.backends if backend.discovered]):
             known = before.conditions.get(backend, Condition(True))
-            condition = Condition(known.verdict.live if self._loop else True)
-            condition.runs, condition.failures = known.runs, known.failures
-            condition.last, condition.last_error = known.last, known.last_error
+            condition = known.successor(INITIAL[self.options.initial_status])
+            if not self._loop:
+                condition.verdict.live = condition.been_live = True
+            if condition.state != known.state:
+                condition.since = time.time()
+                self._log(backend, condition.state, f"the config has changed{condition.last_check}")
             if self._idle:
                 self._pool.set_live(backend, True)
             else:
                 self._know(backend, condition)
         self._weigh()
+
+    def let_in(self, backends: Iterable[Backend]) -> None:
+        """They are not held by hand any more: live ones return to their share slowly, where that is wanted."""
+        if self.options.slow_start:
+            for backend in backends:
+                if backend.live and backend.discovered:
+                    self._slow_start.begin(backend, self.options.slow_start)
 
     def resolved(self, backends: Iterable[Backend]) -> None:
         """Their addresses are known: their checks may begin, if they have not."""
@@ -198,8 +208,7 @@ class Health:
         """Its state is another: log it, and see to what follows."""
         state = condition.state
         condition.since = time.time()
-        level = logging.INFO if state == "healthy" else logging.WARNING
-        log.log(level, "%s: backend %s is %s: %s", self._name, backend.address, state, reason)
+        self._log(backend, state, reason)
         if state == "healthy":
             self._live.add(backend)
             if condition.been_live and self.options.slow_start:
@@ -212,6 +221,11 @@ class Health:
             self._telling = self._event_loop.call_later(TOGETHER, self._tell)
         self._news.add(backend)
         self._weigh()
+
+    def _log(self, backend: Backend, state: State, reason: str) -> None:
+        """A change of state; the reason has the last result in it."""
+        level = logging.INFO if state == "healthy" else logging.WARNING
+        log.log(level, "%s: backend %s is %s: %s", self._name, backend.address, state, reason)
 
     def _tell(self) -> None:
         """Hand what is new to the pool."""
@@ -243,7 +257,7 @@ class Health:
             condition.returns = None
         self._ejected.discard(backend)
         if condition.verdict.live:
-            self._changed(backend, condition, f"its ejection is over, {why}")
+            self._changed(backend, condition, f"its ejection is over, {why}{condition.last_check}")
 
     def _weigh(self) -> None:
         """How many are left: none must not be for ejections, few may be a reason to use all."""

@@ -116,8 +116,10 @@ class Http(Check):
         self._pattern = Pattern(self._body) if options.http_body_strategy == "regexp" else None
         self._good = [(int(text[:3]), int(text[-3:])) for text in options.http_expected_status]
         self._host, self._default_port = options.http_host, DEFAULT_PORTS[options.http_scheme]
-        given = {name.lower() for name in options.http_headers}
         ours = {"User-Agent": "pygobetween", "Accept": "*/*", "Connection": "close"}
+        if options.http_method in ("POST", "PUT", "PATCH"):
+            ours["Content-Length"] = "0"  # RFC 9110, 8.6: else some answer 411
+        given = {name.lower() for name in options.http_headers}
         headers = {name: value for name, value in ours.items() if name.lower() not in given}
         headers |= {name: value.get_secret_value() for name, value in options.http_headers.items()}
         self._host_given = "host" in given

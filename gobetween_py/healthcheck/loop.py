@@ -140,8 +140,8 @@ class Loop:
             if not entry.overdue:
                 raise
             passed, result = False, f"no answer within {format_duration(self._timeout)}"
-            if entry.target is not None:
-                self._places.move_on(entry.backend, entry.target)
+            if entry.tried:
+                self._places.move_on(entry.backend, entry.tried)
         finally:
             entry.timer.cancel()
             entry.task = None
@@ -161,13 +161,13 @@ class Loop:
 
     async def _ask(self, entry: _Entry) -> tuple[bool | None, str]:
         """Whether the check passed, None when it cannot be told; and what was seen."""
+        entry.tried = tried = list[Target]()
         while True:
-            entry.target = None
             try:
-                entry.target = await self._places.find(entry.backend)
-                return True, await self._check.check(entry.target)
+                tried.append(await self._places.find(entry.backend, tried))
+                return True, await self._check.check(tried[-1])
             except (CheckFailedError, NoVerdictError) as error:
-                if entry.target is None or not self._places.move_on(entry.backend, entry.target):
+                if not tried or not self._places.move_on(entry.backend, tried):
                     return False if isinstance(error, CheckFailedError) else None, str(error)
             except Exception as error:
                 log.exception("defect in the health check of %s", entry.backend.address)
@@ -177,7 +177,7 @@ class Loop:
 class _Entry:
     """One backend's place in the schedule; ordered by when its next check is due."""
 
-    __slots__ = ("backend", "due", "overdue", "phase", "removed", "target", "task", "timer")
+    __slots__ = ("backend", "due", "overdue", "phase", "removed", "task", "timer", "tried")
 
     timer: asyncio.TimerHandle
     """While a check is running: the end of its time."""
@@ -187,7 +187,8 @@ class _Entry:
         self.due = due
         self.phase = phase
         """Seconds between its first and its second start; 0 after that."""
-        self.target: Target | None = None
+        self.tried: list[Target] = []
+        """Where the check has asked so far; the last one is being asked, or was."""
         self.task: asyncio.Task[None] | None = None
         self.overdue = False
         self.removed = False

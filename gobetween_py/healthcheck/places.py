@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,17 +55,20 @@ class Places:
         self._by_name = by_name
         self._next_address = next_address
         self._lock = asyncio.Lock()
-        self._address: Address | None = None
+        self._addresses: list[Address] = []  # of the name in `host`; the one that a check begins with comes first
         self._fresh_until = 0.0
 
-    async def find(self, backend: Backend) -> Target:
-        """The target now. Raises NoVerdictError when a host is not resolved."""
+    async def find(self, backend: Backend, tried: Sequence[Target] = ()) -> Target:
+        """The target now, after those at which the same check has failed so far.
+
+        Raises NoVerdictError when a host is not resolved.
+        """
         host = self._host or backend.host
         port = 0 if host.startswith(UNIX_PREFIX) else self._port or backend.port
         if self._by_name:
             return Target(host, port, 0, None, backend.sni)
         if self._host:
-            family, sockaddr = literal(host, port) or await self._look_up(host, port)
+            family, sockaddr = literal(host, port) or await self._look_up(host, port, tried)
         elif backend.sockaddr is None:
             raise NoVerdictError(f"{host} is not resolved")
         else:
@@ -73,27 +76,37 @@ class Places:
         header = self._approach.header_of(backend) if self._send_proxy else b""
         return Target(host, port, family, sockaddr, backend.sni, self._approach.source, header)
 
-    def move_on(self, backend: Backend, target: Target) -> bool:
-        """The check at this target failed: whether the backend has another address now, to be tried at once."""
-        if self._host or self._by_name:
+    def move_on(self, backend: Backend, tried: Sequence[Target]) -> bool:
+        """The check failed at these, at the last one just now: whether there is another address to try at once."""
+        if self._by_name:
             return False
-        return self._next_address(backend, _with_port(target.sockaddr, backend.port))
+        if not self._host:
+            return self._next_address(backend, _with_port(tried[-1].sockaddr, backend.port))
+        addresses = self._addresses
+        if addresses and _with_port(addresses[0][1], tried[-1].port) == tried[-1].sockaddr:
+            addresses.append(addresses.pop(0))
+        return len(tried) < len(addresses)
 
-    async def _look_up(self, host: str, port: int) -> Address:
-        """The first address of the name in `host`, looked up once for all checks and kept for a while."""
+    async def _look_up(self, host: str, port: int, tried: Sequence[Target]) -> Address:
+        """An address of the name in `host`, which is looked up once for all checks; one not tried if there is any."""
         loop = asyncio.get_running_loop()
         async with self._lock:
             if loop.time() >= self._fresh_until:
                 try:
                     found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-                    family, _, _, _, sockaddr = found[0]
-                    self._address = family, sockaddr
+                    self._take([(family, sockaddr) for family, _, _, _, sockaddr in found])
                 except (OSError, UnicodeError) as error:  # UnicodeError: a label over 63 characters
-                    if self._address is None:
+                    if not self._addresses:
                         raise NoVerdictError(f"cannot resolve {host}: {error}") from error
                 self._fresh_until = loop.time() + REFRESH
-        assert self._address is not None
-        return self._address[0], _with_port(self._address[1], port)
+        there = [(family, _with_port(sockaddr, port)) for family, sockaddr in self._addresses]
+        at = {target.sockaddr for target in tried}
+        return next((address for address in there if address[1] not in at), there[0])
+
+    def _take(self, addresses: list[Address]) -> None:
+        """The name's addresses now; the one that answered last stays the first."""
+        first = self._addresses[:1]
+        self._addresses = sorted(addresses, key=lambda address: address not in first)
 
 
 def _with_port(sockaddr: Any, port: int) -> Any:

@@ -47,11 +47,11 @@ def test_what_is_not_ready_is_held_and_let_go_again() -> None:
     pool.update(overlay.specs())
     overlay.set(Override(address="a:1", manual=False, state="drain"))
     overlay.set(Override(address="gone:9", manual=False, state="maint"))
-    overlay.hold(pool)
+    assert overlay.hold(pool) == frozenset()
     assert [backend.held for backend in pool.backends] == [True, False]
     overlay.set(Override(address="b:2", manual=False, state="maint"))
     overlay.remove(("a", 1))
-    overlay.hold(pool)
+    assert overlay.hold(pool) == {pool.find("a", 1)}
     assert [backend.held for backend in pool.backends] == [False, True]
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from tests.integration.conftest import Serve
 from tests.integration.test_traffic import fetch
 from tests.services.balancer import Balancer
+from tests.services.certificates import Authority
 from tests.services.nginx import Nginx
 from tests.services.nsd import Nsd
 from tests.services.openssl import TlsServer
@@ -30,8 +31,10 @@ class Checked(Balancer):
     """A balancer with one server, `web`, before static backends, that checks them each 100 ms."""
 
     @classmethod
-    def with_check(cls, *backends: str, balance: str = "roundrobin", **keys: object) -> "Checked":
-        """Backends are lines; keys those of the section healthcheck."""
+    def with_check(
+        cls, *backends: str, balance: str = "roundrobin", lines: Sequence[str] = (), **keys: object
+    ) -> "Checked":
+        """Backends are lines; keys those of the section healthcheck, `lines` further ones of the server's own."""
         listen = free_port()
         check = {"interval": "100ms", "timeout": "1s", **keys}
         balancer = cls(
@@ -41,6 +44,7 @@ class Checked(Balancer):
                     f'bind = "{LOOPBACK}:{listen}"',
                     f'balance = "{balance}"',
                     'shutdown_timeout = "0"',
+                    *lines,
                     "[servers.web.healthcheck]",
                     *(f"{key} = {json.dumps(value)}" for key, value in check.items()),
                     "[servers.web.discovery]",
@@ -71,6 +75,14 @@ def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def served(port: int) -> bool:
+    """Whether clients get an answer."""
+    try:
+        return fetch(port, "/name") != b""
+    except ConnectionError:
+        return False
 
 
 def most_files(pid: int) -> int:
@@ -208,12 +220,13 @@ def test_probe_over_udp_on_another_port(serve: Serve, nginx: Nginx, nsd: Nsd) ->
     """A name server is asked for the root; its answer begins with the query's id and the flag of an answer."""
     query = r"\x12\x34\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01"
     check = {"kind": "probe", "probe_protocol": "udp", "probe_send": query, "probe_recv": r"\x12\x34\x80"}
-    balancer = serve(Checked.with_check(at(nginx), **check, port=nsd.port))
+    lossy = {"initial_status": "unhealthy", "fails": 3}  # a datagram may get lost
+    balancer = serve(Checked.with_check(at(nginx), **check, **lossy, port=nsd.port))
     balancer.wait_for((at(nginx), "healthy"))
-    assert fetch(balancer.port, "/name") == b"nginx"
+    until(lambda: served(balancer.port))
     nsd.stop()
     reasons = balancer.wait_for((at(nginx), "healthy"), (at(nginx), "unhealthy"))
-    assert reasons[1] == "probe: cannot receive: Connection refused"
+    assert reasons[1] == "probe: cannot receive: Connection refused, 3 times in a row"
 
 
 # http
@@ -428,6 +441,38 @@ def test_open_connections_of_a_backend_that_goes_down(serve: Serve, redis: Redis
         else:
             client.sendall(b"PING\r\n")
             assert client.recv(100) == b"+PONG\r\n"
+
+
+@pytest.mark.parametrize("side", ["clients", "backends"])
+@pytest.mark.parametrize("on_down", ["keep", "close"])
+def test_open_tls_connections_of_a_backend_that_goes_down(
+    serve: Serve, tmp_path: Path, on_down: str, side: str
+) -> None:
+    """With TLS terminated here, or spoken to the backend, it is the same."""
+    server = serve(TlsServer()) if side == "backends" else serve(Redis())
+    authority = Authority(tmp_path)
+    own = authority.issue("localhost")
+    (tmp_path / "verdict").write_text("1")
+    check = exec_check(script(tmp_path, f"cat {tmp_path}/verdict")) | {"on_down": on_down}
+    tls = {
+        "backends": "backends_tls = { ignore_verify = true }",
+        "clients": f'protocol = "tls"\ntls = {{ cert_path = "{own.certificate}", key_path = "{own.key}" }}',
+    }
+    balancer = serve(Checked.with_check(at(server), lines=[tls[side]], **check))
+    question, answer = (b"PING\r\n", b"+PONG\r\n") if side == "clients" else (b"PING\n", b"GNIP\n")
+    with socket.create_connection((LOOPBACK, balancer.port), timeout=20) as plain, plain.dup() as below:
+        client = plain if side == "backends" else authority.context().wrap_socket(plain, server_hostname="localhost")
+        client.sendall(question)
+        assert client.recv(100) == answer
+        (tmp_path / "verdict").write_text("0")
+        balancer.wait_for((at(server), "healthy"), (at(server), "unhealthy"))
+        if on_down == "close":
+            with pytest.raises(ConnectionResetError):
+                below.recv(100)  # Python's ssl takes a reset for an end
+        else:
+            client.sendall(question)
+            assert client.recv(100) == answer
+        client.close()
 
 
 @pytest.mark.parametrize("balance", ["weight", "roundrobin"])

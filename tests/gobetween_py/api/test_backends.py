@@ -191,6 +191,16 @@ async def test_maintenance_ends_the_connections_at_once() -> None:
         writer.close()
 
 
+async def test_one_that_is_ready_again_gets_its_share_slowly_where_that_is_wanted() -> None:
+    config = API + server("web", FOUND, extra='healthcheck = { slow_start = "10m" }')
+    async with Running(config) as running:
+        [backend] = running.web.pool.backends
+        assert backend.share == 1.0
+        for state, share in (("maint", 1.0), ("ready", 0.05)):
+            await running.call("PATCH", f"/servers/web/backends/{FOUND}", {"state": state})
+            assert (backend.held, backend.share) == (state == "maint", share)
+
+
 async def test_what_comes_back_is_still_drained() -> None:
     """A backend that discovery did not find for a while is not new."""
     async with Running(API + server("web", FOUND)) as running:

@@ -318,6 +318,29 @@ async def test_a_returning_backend_starts_slowly_and_a_new_one_does_not() -> Non
 
 
 @virtual.test
+@pytest.mark.parametrize("kind", ["scripted", "none"])
+async def test_one_that_was_held_by_hand_returns_slowly_too(kind: str) -> None:
+    """Unless it is down: then it begins when it is up."""
+    async with Bench(3, kind=kind, slow_start="1m") as bench:
+        if kind == "scripted":
+            bench.answer(3, failed)
+        await asyncio.sleep(1)
+        bench.health.let_in([named(bench.pool, port) for port in (2, 3)])
+        shares = [backend.share for backend in bench.pool.backends]
+        assert shares == [1.0, 0.05, 1.0 if kind == "scripted" else 0.05]
+        await asyncio.sleep(61)
+        assert [backend.share for backend in bench.pool.backends] == [1.0] * 3
+
+
+@virtual.test
+async def test_without_slow_start_it_has_its_share_at_once() -> None:
+    async with Bench(1) as bench:
+        await asyncio.sleep(1)
+        bench.health.let_in(bench.pool.backends)
+        assert bench.pool.backends[0].share == 1.0
+
+
+@virtual.test
 async def test_failed_connects_eject_a_backend_for_a_growing_time(caplog: pytest.LogCaptureFixture) -> None:
     async with Bench(3, kind="none", max_fails=3, ejection_time="20s", slow_start="1s") as bench:
         bench.fail(2, times=2)
@@ -392,9 +415,8 @@ async def test_ejected_ones_return_when_no_other_is_left(caplog: pytest.LogCaptu
         bench.answer(3, failed)
         await asyncio.sleep(10)
         assert bench.live() == [1]
-    assert "INFO web: backend 10.0.0.1:1 is healthy: its ejection is over, because no other backend is left" in lines(
-        caplog
-    )
+    readmitted = "INFO web: backend 10.0.0.1:1 is healthy: its ejection is over, because no other backend is left"
+    assert f"{readmitted}; the last check: well" in lines(caplog)
 
 
 @virtual.test
@@ -487,6 +509,56 @@ async def test_a_config_without_checks_lets_all_of_them_in() -> None:
     bench.health = Health("web", Options(), bench.pool)
     await bench.health.take_over(before)
     assert bench.live() == [1, 2]
+
+
+@virtual.test
+async def test_a_changed_config_is_a_reason_like_others(caplog: pytest.LogCaptureFixture) -> None:
+    """Where it changes a state: of a dead backend that is checked no more, of an ejected one."""
+    async with Bench(3, max_fails=1, ejection_time="1m") as bench:
+        bench.answer(2, failed)
+        await asyncio.sleep(1)
+        bench.fail(3)
+        assert bench.states() == ["healthy", "unhealthy", "ejected"]
+        before = bench.health
+    list(lines(caplog))
+    for options, states in (
+        (ScriptedOptions.model_validate({"interval": "10s"}), ["healthy", "unhealthy", "healthy"]),
+        (Options(max_fails=1), ["healthy"] * 3),
+    ):
+        bench.health = Health("web", options, bench.pool)
+        await bench.health.take_over(before)
+        assert bench.states() == states
+    changed = "the config has changed; the last check"
+    assert [*lines(caplog)] == [
+        f"INFO web: backend 10.0.0.1:3 is healthy: {changed}: well",
+        f"INFO web: backend 10.0.0.1:2 is healthy: {changed}: no answer",
+        f"INFO web: backend 10.0.0.1:3 is healthy: {changed}: well",
+    ]
+
+
+@virtual.test
+async def test_what_was_counted_goes_on_under_another_config() -> None:
+    """And a backend that was live before is one that returns, when it is live again."""
+    async with Bench(3, max_fails=1, ejection_time="1s") as bench:
+        bench.answer(1, failed)
+        bench.fail(2)
+        await asyncio.sleep(1)
+        bench.fail(2)
+        await asyncio.sleep(11)
+        bench.answer(2, failed)
+        await asyncio.sleep(12)
+        before = bench.health
+        known = {backend.port: condition for backend, condition in before.conditions.items()}
+    bench.health = Health("web", ScriptedOptions.model_validate({"interval": "10s", "slow_start": "1m"}), bench.pool)
+    await bench.health.take_over(before)
+    for backend, condition in bench.health.conditions.items():
+        past = known[backend.port]
+        assert (condition.runs, condition.failures, condition.since) == (past.runs, past.failures, past.since)
+        assert condition.ejection.count == past.ejection.count
+    async with bench:
+        await asyncio.sleep(3)
+        assert bench.live() == [1, 2, 3]
+        assert [named(bench.pool, port).share for port in (1, 2)] == [1.0, pytest.approx(0.05, abs=0.05)]
 
 
 @virtual.test

@@ -53,6 +53,13 @@ async def test_method_path_and_headers_are_as_configured() -> None:
     assert lines[2:] == ["Accept: */*", "Connection: close", "X-Token: t", "user-agent: me"]
 
 
+async def test_a_post_without_a_body_says_so() -> None:
+    """Else servers may answer 411 (RFC 9110, 8.6)."""
+    assert "Content-Length: 0" in await request(http(method="POST"))
+    lines = await request(http(method="POST", headers={"content-length": "00"}))
+    assert [line for line in lines if line.lower().startswith("content-length")] == ["content-length: 00"]
+
+
 @pytest.mark.parametrize(
     ("keys", "host", "sni", "expected"),
     [

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from balancer import Backend, BackendSpec
+from gobetween_py.healthcheck import places as module
 from gobetween_py.healthcheck.contract import NoVerdictError, Options, Target
 from gobetween_py.healthcheck.places import Approach, Places
 from gobetween_py.proxy.source import Source
@@ -102,13 +103,53 @@ async def test_when_it_fails_the_next_address_of_the_backend_is_asked_for() -> N
     """By the address of the backend, not the one that was checked."""
     addresses = Addresses()
     there = places(port=81, next_address=addresses)
-    assert there.move_on(backend(), await there.find(backend()))
+    assert there.move_on(backend(), [await there.find(backend())])
     assert addresses.told == [("10.0.0.1", 80)]
 
 
 async def test_another_host_has_no_next_address() -> None:
     there = places(host="127.0.0.1")
-    assert not there.move_on(backend(), await there.find(backend()))
+    assert not there.move_on(backend(), [await there.find(backend())])
+
+
+async def test_a_name_of_another_host_has_as_many_as_it_resolves_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One check tries all of them; the next one begins with the one that answered."""
+
+    async def getaddrinfo(*_: object, **__: object) -> list[Any]:
+        return [
+            (socket.AF_INET6, None, None, "", ("::1", 0, 0, 0)),
+            (socket.AF_INET, None, None, "", ("10.9.9.9", 0)),
+        ]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    there = places(host="checks.example")
+    first = await there.find(backend())
+    assert first.sockaddr == ("::1", 80, 0, 0)
+    assert there.move_on(backend(), [first])
+    second = await there.find(backend(), [first])
+    assert second.sockaddr == ("10.9.9.9", 80)
+    assert (await there.find(backend())).sockaddr == ("10.9.9.9", 80)
+    assert not there.move_on(backend(), [first, second])
+    assert {(await there.find(backend(), [one])).sockaddr for one in (first, second)} == {
+        first.sockaddr,
+        second.sockaddr,
+    }
+
+
+async def test_the_address_that_answered_stays_the_first_when_the_name_is_looked_up_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Although name servers like to shuffle them."""
+    shuffled = [[("10.9.9.1", 0), ("10.9.9.2", 0)], [("10.9.9.2", 0), ("10.9.9.1", 0)], [("10.9.9.3", 0)]]
+
+    async def getaddrinfo(*_: object, **__: object) -> list[Any]:
+        return [(socket.AF_INET, None, None, "", address) for address in shuffled.pop(0)]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(module, "REFRESH", 0.0)
+    there = places(host="checks.example")
+    found = [(await there.find(backend())).sockaddr[0] for _ in range(3)]
+    assert found == ["10.9.9.1", "10.9.9.1", "10.9.9.3"]
 
 
 APPROACH = Approach(Source(own={socket.AF_INET: "10.0.0.9"}), lambda backend: backend.host.encode())
