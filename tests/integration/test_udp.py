@@ -16,6 +16,7 @@ import dns.message
 import dns.rdatatype
 import pytest
 
+from gobetween_py.proxy.front import GRACE
 from tests.integration.conftest import Serve
 from tests.services import apt
 from tests.services.balancer import Balancer
@@ -285,6 +286,23 @@ def test_a_server_that_is_renamed_under_load_loses_no_query(serve: Serve) -> Non
             until(lambda number=number: f"added web{number}" in balancer.log_text())  # type: ignore[misc]
         assert not load.done()
         assert load.result() == DnsLoad(100_000, 100_000, 0)
+
+
+@pytest.mark.parametrize("limit", [0, 1], ids=["sessions that last", "a session for each query"])
+def test_a_bind_that_is_widened_and_narrowed_under_load_loses_no_query(serve: Serve, limit: int) -> None:
+    """The address before has closed its door, or its socket, when the next change comes."""
+    nsd = name_server(serve)
+    balancer = serve(before(nsd.host, **{"udp.max_requests": limit, "udp.max_responses": limit}))
+    text = balancer.config.read_text()
+    with ThreadPoolExecutor(1) as executor:
+        load = executor.submit(dnsperf, balancer.port, QUESTIONS, queries=20_000, clients=20, rate=2000)
+        for number, host in enumerate(("", LOOPBACK, "0.0.0.0"), 1):
+            balancer.config.write_text(text.replace(f'bind = "{LOOPBACK}:', f'bind = "{host}:'))
+            balancer.signal(signal.SIGHUP)
+            until(lambda number=number: balancer.log_text().count("changed web (bind)") == number)  # type: ignore[misc]
+            time.sleep(GRACE + 0.5)
+        assert not load.done()
+        assert load.result() == DnsLoad(20_000, 20_000, 0)
 
 
 def test_a_server_that_was_removed_may_come_back_while_its_sessions_end(serve: Serve) -> None:

@@ -75,13 +75,16 @@ def dnsperf(
     queries: int,
     clients: int = 1,
     outstanding: int = 100,
+    rate: int | None = None,
     host: str = LOOPBACK,
 ) -> DnsLoad:
     """`queries` queries over UDP, of the questions ("name type") in turn, `outstanding` at a time in all.
 
-    A client is a socket.
+    A client is a socket; `rate` is queries a second at most.
     """
     flags = ["-s", host, "-p", port, "-c", clients, "-q", outstanding, "-n", 1]
+    if rate is not None:
+        flags += ["-Q", rate]
     asked = "".join(f"{question}\n" for question in islice(cycle(questions), queries))
     report = _run(apt.command("dnsperf", "dnsperf"), *(str(flag) for flag in flags), stdin=asked)
     return DnsLoad(

@@ -10,13 +10,13 @@ from typing import Any
 
 from balancer import REFUSED, Backend, Counters, Pool
 from gobetween_py.proxy.acceptor import EXHAUSTED
-from gobetween_py.proxy.front import Front
+from gobetween_py.proxy.front import GRACE, Front
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.settings import Settings
 from gobetween_py.proxy.source import SourceError
 from gobetween_py.proxy.udp.oneway import OneWay
-from gobetween_py.proxy.udp.receiver import Receiver, receiver_of
+from gobetween_py.proxy.udp.receiver import Receiver, includes, receiver_of
 from gobetween_py.proxy.udp.session import Session
 from gobetween_py.proxy.wheel import Wheel
 
@@ -67,6 +67,19 @@ class UdpListener(Front[Receiver]):
         self.unanswered = asked.max_requests == 1 and not asked.max_responses
         if not self.idle_ticks:
             self.idle_ticks = Wheel.ticks(IDLE)
+
+    def _leave(self, sock: socket.socket, entrance: Receiver) -> None:
+        self.reactor.loop.call_later(GRACE, self._close_left, sock, entrance)
+
+    def _close_left(self, sock: socket.socket, entrance: Receiver) -> None:
+        """Shut the door of an address that was left, unless it is within the new ones.
+
+        As long as its sessions hold the socket, the kernel gives it all that is sent there: strangers must be heard.
+        """
+        if entrance.in_use and any(includes(other, sock) for other in self._entrances if other is not sock):
+            self._leave(sock, entrance)
+        else:
+            self._close(sock, entrance)
 
     # told by receivers
 

@@ -7,6 +7,7 @@ destination of each datagram (IP_PKTINFO, ip(7); RFC 3542, section 6), and puts 
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,11 @@ kernel cuts it to net.core.rmem_max."""
 
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 IP_PKTINFO = 8  # linux/in.h
+
+LAST = 4096
+"""Reads before the door is shut at most: a flood must not keep it open."""
+
+ANYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 
 UNSAID = bytes(4)
 """An interface or a destination that is left to the kernel."""
@@ -75,7 +81,8 @@ class Receiver:
             except BlockingIOError:
                 return
             except OSError as error:
-                self.listener.lost(error)
+                if self._socket.fileno() >= 0:  # its last session has not just ended
+                    self.listener.lost(error)
                 return
             session = find(client)
             if (session is None or not session.send(VIEW[:size])) and self._open:
@@ -84,6 +91,11 @@ class Receiver:
     def address_of(self, client: Any) -> tuple[str, int]:
         """The client's host and port."""
         return client[0], client[1]
+
+    @property
+    def in_use(self) -> bool:
+        """Whether sessions may still send answers."""
+        return self._using > 0
 
     def begun(self, session: Session) -> None:
         """The datagrams of its client are for this session from now on."""
@@ -103,17 +115,26 @@ class Receiver:
             self._close_unused()
 
     def hand_over(self) -> None:
-        """Take nothing in any more; what comes is for the holder of a duplicate of the socket.
+        """Take nothing in any more; what waits and what comes is for the holder of a duplicate of the socket.
 
         Sessions still send the answers to what they have passed on, and the socket is closed after the last one.
         """
         self._unwatch()
-        self.close()
-
-    def close(self) -> None:
-        """Take in no new clients; those that have a session keep it, and the socket is closed after the last one."""
         self._open = False
         self._close_unused()
+
+    def close(self) -> None:
+        """Take in what waits, but no further new clients.
+
+        Those that have a session keep it, and the socket is closed after the last one.
+        """
+        if self._open:
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(LAST):
+                    self._socket.recv(0, socket.MSG_PEEK)
+                    self.ready(0)
+            self._open = False
+            self._close_unused()
 
     def _close_unused(self) -> None:
         if not self._using and self._socket.fileno() >= 0:
@@ -156,9 +177,19 @@ class AnywhereReceiver(Receiver):
         return client[0][0], client[0][1]
 
 
+def includes(wider: socket.socket, sock: socket.socket) -> bool:
+    """Whether a socket would get what is sent to another one, if that were not there."""
+    host, port = wider.getsockname()[:2]
+    if host not in ANYWHERE or port != sock.getsockname()[1]:
+        return False
+    return wider.family == sock.family or (
+        wider.family == socket.AF_INET6 and not wider.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    )
+
+
 def receiver_of(listener: UdpListener, sock: socket.socket) -> Receiver:
     """The kind of receiver that the socket needs."""
-    anywhere = sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104  # compared, not bound
+    anywhere = sock.getsockname()[0] in ANYWHERE
     return AnywhereReceiver(listener, sock) if anywhere else Receiver(listener, sock)
 
 

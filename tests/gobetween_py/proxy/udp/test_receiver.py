@@ -1,3 +1,4 @@
+import asyncio
 import socket
 
 import pytest
@@ -5,7 +6,8 @@ import pytest
 from balancer import TOTAL
 from gobetween_py.bind import listen, listen_on
 from gobetween_py.config import Bind
-from gobetween_py.proxy import front
+from gobetween_py.proxy.settings import Datagrams, Settings
+from gobetween_py.proxy.udp import listener as module
 from gobetween_py.proxy.udp.listener import UdpListener
 from tests.gobetween_py.proxy.udp.rig import UdpRig
 
@@ -62,6 +64,16 @@ async def test_when_taking_stops_sessions_go_on_and_strangers_are_not_heard():
             next_one.bind(rig.address)  # the port is free
 
 
+@pytest.mark.parametrize("unanswered", [False, True], ids=["sessions", "fire-and-forget"])
+async def test_what_waits_when_taking_stops_is_not_lost(unanswered: bool):
+    settings = Settings(client_idle_timeout=60, datagrams=Datagrams(max_requests=int(unanswered)))
+    async with UdpRig(settings=settings) as rig:
+        for number in range(100):
+            rig.client().send(b"%d" % number)
+        rig.listener.stop_accepting()
+        assert [await rig.receive(rig.backends[0]) for _ in range(100)] == [b"%d" % number for number in range(100)]
+
+
 async def test_without_sessions_the_port_is_free_at_once():
     async with UdpRig() as rig:
         rig.listener.stop_accepting()
@@ -70,7 +82,7 @@ async def test_without_sessions_the_port_is_free_at_once():
 
 async def test_a_moved_server_answers_old_sessions_where_they_asked(monkeypatch: pytest.MonkeyPatch):
     """The address before takes strangers for a moment, and is free once its last session has ended."""
-    monkeypatch.setattr(front, "GRACE", 0.05)
+    monkeypatch.setattr(module, "GRACE", 0.05)
     async with UdpRig() as rig:
         known, before = rig.client(), rig.address
         await rig.ask(known, b"1")
@@ -138,6 +150,40 @@ async def test_an_address_within_all_addresses_can_be_taken_over_meanwhile():
         other = rig.client(to=("127.0.0.2", rig.address[1]))
         assert await rig.ask(other, b"3") == b"re: 3"
         assert rig.count(TOTAL) == [2]
+
+
+@pytest.mark.parametrize("wide", ["", "0.0.0.0"])
+async def test_an_address_within_the_new_ones_is_heard_until_its_last_session_has_ended(
+    wide: str, monkeypatch: pytest.MonkeyPatch
+):
+    """What is sent to it comes to the more precise socket for as long as that is bound."""
+    monkeypatch.setattr(module, "GRACE", 0.05)
+    async with UdpRig() as rig:
+        (narrow,) = rig.listener._entrances
+        known = rig.client()
+        await rig.ask(known, b"1")
+        rig.listener.move(listen_on(Bind(wide, rig.address[1]), transport="udp", instead_of=[narrow]))
+        await asyncio.sleep(0.2)
+        stranger = rig.client()
+        assert await rig.ask(stranger, b"2") == b"re: 2"
+        assert await rig.ask(known, b"3") == b"re: 3"
+        assert rig.count(TOTAL) == [2]
+        rig.listener.close_connections()
+        await rig.until(lambda: narrow.fileno() < 0)
+        assert await rig.ask(stranger, b"4") == b"re: 4"
+
+
+async def test_an_address_beside_the_new_one_is_not_heard_for_longer(monkeypatch: pytest.MonkeyPatch):
+    """Of the same port, but only IPv6."""
+    monkeypatch.setattr(module, "GRACE", 0.05)
+    async with UdpRig() as rig:
+        known = rig.client()
+        await rig.ask(known, b"1")
+        rig.listener.move(listen("::", rig.address[1], transport="udp"))
+        await asyncio.sleep(0.2)
+        rig.client().send(b"too late")
+        assert await rig.silent(rig.backends[0])
+        assert await rig.ask(known, b"2") == b"re: 2"
 
 
 async def test_a_flood_of_one_client_keeps_the_others_waiting_for_a_burst_at_most():
