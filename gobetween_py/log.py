@@ -13,6 +13,9 @@ log = logging.getLogger("pygobetween")
 
 MASK = "***"
 
+OURS = ("pygobetween", "gobetween_py", "discovery", "balancer")
+"""Whose loggers may say anything; those of libraries (urllib3, docker, asyncio) tell nothing below info."""
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
 
@@ -117,7 +120,9 @@ def install(handler: logging.Handler, level: str) -> None:
         root.removeHandler(old)
         old.close()
     root.addHandler(handler)
-    root.setLevel(LEVELS[level])
+    root.setLevel(max(LEVELS[level], logging.INFO))
+    for name in OURS:
+        logging.getLogger(name).setLevel(LEVELS[level])
 
 
 def reopen() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gobetween_py.log import configure, reopen
+from gobetween_py.log import OURS, configure, reopen
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +18,8 @@ def _as_before() -> Iterator[None]:
         handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def logged(tmp_path: Path, level: str = "info", form: str = "text", secrets: tuple[str, ...] = ()) -> Path:
@@ -37,6 +39,26 @@ def test_a_line_below_the_level_is_left_out(tmp_path: Path):
     logging.getLogger("pygobetween").warning("unheard")
     logging.getLogger("pygobetween").error("heard")
     assert [line.split(": ")[-1] for line in target.read_text().splitlines()] == ["heard"]
+
+
+def test_at_debug_the_libraries_tell_what_matters_and_no_more(tmp_path: Path):
+    target = logged(tmp_path, level="debug")
+    for name in ("urllib3.connectionpool", "docker.utils.config", "a.plugin"):
+        logging.getLogger(name).debug("noise")
+        logging.getLogger(name).info("news")
+    for name in ("pygobetween.proxy", "discovery.loop"):
+        logging.getLogger(name).debug("a detail")
+    assert [line.split(": ")[-1] for line in target.read_text().splitlines()] == [*["news"] * 3, *["a detail"] * 2]
+
+
+def test_another_level_counts_from_then_on(tmp_path: Path):
+    """As a reload sets it, for us and for the libraries."""
+    logged(tmp_path, level="debug")
+    target = logged(tmp_path, level="error")
+    for name in ("pygobetween.proxy", "discovery.loop", "urllib3"):
+        logging.getLogger(name).warning("unheard")
+        logging.getLogger(name).error("heard")
+    assert [line.split(": ")[-1] for line in target.read_text().splitlines()] == ["heard"] * 3
 
 
 def test_json_is_an_object_a_line_with_the_trace_inside(tmp_path: Path):
