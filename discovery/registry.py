@@ -17,10 +17,10 @@ GROUP = "pygobetween.discovery"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A row: import paths as "module:Class"; discovery is None while a kind is modelled but not built."""
+    """A row: import paths as "module:Class". That of the options works without the packages that the kind needs."""
 
-    options: str | None
-    discovery: str | None = None
+    options: str
+    discovery: str
     extra: str = ""
     """The extra of our package that brings what this kind needs..."""
     needs: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class UnknownKindError(DiscoveryError):
 
 
 class NotAvailableError(DiscoveryError):
-    """The kind is known, but cannot be used: not built yet, or a package it needs is not installed."""
+    """The kind is known, but a package that it needs is not installed."""
 
 
 class BrokenPluginError(DiscoveryError):
@@ -76,14 +76,11 @@ def kinds() -> list[str]:
 def options_of(kind: str) -> type[Options]:
     """The options class of a kind. Needs no optional dependency.
 
-    Raises UnknownKindError, NotAvailableError (not even modelled yet) or BrokenPluginError.
+    Raises UnknownKindError or BrokenPluginError.
     """
     if kind not in KINDS:
         return _plugin(kind).Options
-    path = KINDS[kind].options
-    if path is None:
-        raise NotAvailableError(f"discovery kind {kind!r} is not available yet")
-    options: type[Options] = _import(path)
+    options: type[Options] = _import(KINDS[kind].options)
     return options
 
 
@@ -95,8 +92,6 @@ def load(kind: str) -> type[Discovery]:
     if kind not in KINDS:
         return _plugin(kind)
     row = KINDS[kind]
-    if row.discovery is None:
-        raise NotAvailableError(f"discovery kind {kind!r} is not available yet")
     for module in row.needs:
         if importlib.util.find_spec(module) is None:
             raise NotAvailableError(

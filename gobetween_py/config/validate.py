@@ -125,7 +125,7 @@ class Validation:
             problem = Problem(where, reason, allowed=", ".join(registry.kinds()))
         except (kinds.UnknownKindError, health_kinds.UnknownKindError) as error:
             problem = not_allowed(where, kind, error.known)
-        except (kinds.NotAvailableError, kinds.BrokenPluginError, health_kinds.BrokenPluginError) as error:
+        except (kinds.BrokenPluginError, health_kinds.BrokenPluginError) as error:
             problem = Problem(where, str(error))
         self.problems.append(problem)
         return None

@@ -24,4 +24,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     ran = {name: count for name, count in config.stash.get(_RAN, {}).items() if count}
-    terminalreporter.line(f"fuzzing of discovery: {sum(ran.values()):,} examples passed in {len(ran)} properties")
+    if ran:
+        terminalreporter.line(f"fuzzing of discovery: {sum(ran.values()):,} examples passed in {len(ran)} properties")

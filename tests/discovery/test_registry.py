@@ -39,15 +39,15 @@ def plugin(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(site)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, row in KINDS.items() if row.options])
-def test_every_modelled_kind_has_options_of_its_name(kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_options_of_its_name(kind: str) -> None:
     options = options_of(kind)
     assert issubclass(options, Options)
     assert options.model_fields["kind"].default == kind
 
 
-@pytest.mark.parametrize("kind", [kind for kind, row in KINDS.items() if row.discovery])
-def test_every_built_kind_is_a_discovery_with_these_options(kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_a_discovery_with_these_options(kind: str) -> None:
     discovery = load(kind)
     assert issubclass(discovery, Discovery)
     assert discovery.Options is options_of(kind)
@@ -70,13 +70,6 @@ def test_an_unknown_kind_names_what_there_is_and_what_was_meant() -> None:
     assert raised.value.suggestion == "static"
     with pytest.raises(UnknownKindError, match="'xyz': known are"):
         options_of("xyz")
-
-
-def test_a_kind_not_built_yet_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, "planned", Kind(None))
-    for look_up in options_of, load:
-        with pytest.raises(NotAvailableError, match=r"^discovery kind 'planned' is not available yet$"):
-            look_up("planned")
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

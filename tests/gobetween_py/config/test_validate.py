@@ -52,12 +52,12 @@ class GhostOptions(Options):
 
 @pytest.fixture(autouse=True)
 def kinds_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two more rows of the registry: a kind that is there, and one that is modelled but not built."""
+    """Two more rows of the registry: a kind that is there, and one that lacks a package."""
     mine: dict[str, type] = {"mine:plugin": PluginOptions, "mine:ghost": GhostOptions}
     its_import = registry._import
     monkeypatch.setattr(registry, "_import", lambda path: mine[path] if path in mine else its_import(path))
     monkeypatch.setitem(registry.KINDS, "plugin", Kind("mine:plugin", "discovery.static:Static"))
-    monkeypatch.setitem(registry.KINDS, "ghost", Kind("mine:ghost"))
+    monkeypatch.setitem(registry.KINDS, "ghost", Kind("mine:ghost", "mine:ghost", "ghost", needs=("no_ghost",)))
 
 
 def server(**keys: object) -> dict[str, object]:
@@ -170,10 +170,11 @@ def test_an_empty_config_is_one() -> None:
     assert build({})[0].servers == {}
 
 
-def test_a_kind_that_is_not_built_is_refused_by_name_beside_its_errors() -> None:
+def test_a_kind_that_lacks_a_package_is_refused_by_name_beside_its_errors() -> None:
     assert told({"servers": {"a": server(discovery={"kind": "ghost", "ghost_szie": 3})}}) == [
         "servers.a.discovery.ghost_szie: unknown key; did you mean 'ghost_size'?",
-        "servers.a.discovery.kind: discovery kind 'ghost' is not available yet",
+        "servers.a.discovery.kind: discovery kind 'ghost' needs the Python package 'no_ghost':"
+        " pip install 'pygobetween[ghost]'",
     ]
 
 
