@@ -6,6 +6,7 @@ from pydantic import AfterValidator
 
 from discovery.contract import Answer, Discovery, Options
 from discovery.line import parse_line
+from discovery.slices import sliced
 
 
 def _checked(line: str) -> str:
@@ -24,11 +25,8 @@ class Static(Discovery):
     """The list of the config, as it is."""
 
     Options = StaticOptions
-
-    def __init__(self, options: StaticOptions) -> None:
-        super().__init__(options)
-        self._specs = [parse_line(line) for line in options.static_list]
+    options: StaticOptions
 
     async def fetch(self) -> Answer:
         """The same backends each time."""
-        return self._specs
+        return [parse_line(line) async for line in sliced(self.options.static_list)]

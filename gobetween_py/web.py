@@ -138,10 +138,11 @@ async def stream(
     pieces: AsyncIterable[bytes],
     content_type: str,
     *,
+    status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
     """Answer with a body that is made while it is sent. A client that stops reading is cut off."""
-    response = web.StreamResponse(headers={"Content-Type": content_type, **(headers or {})})
+    response = web.StreamResponse(status=status, headers={"Content-Type": content_type, **(headers or {})})
     try:
         await response.prepare(request)
         async for piece in pieces:

@@ -93,6 +93,8 @@ class Endpoint(Site):
                 return web.Response(status=204)
             return await handler(request)
         except Refusal as refusal:
+            if refusal.problems:  # there may be thousands
+                return await reply.whole(request, refusal.body(), refusal.status, refusal.headers)
             response = reply.small(refusal.body(), refusal.status, refusal.headers)
         except web.HTTPException as error:  # the router's: no such path, no such method
             allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
@@ -119,7 +121,7 @@ async def _body(route: Route, request: web.Request) -> object:
         return None
     if route.body == CONFIG:
         return await read_json(request, nulls=False)
-    return checked(route.body, await read_json(request))
+    return await asyncio.to_thread(checked, route.body, await read_json(request))
 
 
 def _context(tls: ApiTls) -> ssl.SSLContext:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import NotRequired
 
 from typing_extensions import TypedDict
 
 from gobetween_py.config import Problem
+
+MOST = 1000
+"""Problems that are listed: a body of a megabyte may have 200,000."""
 
 
 class ProblemBody(TypedDict):
@@ -33,7 +37,7 @@ class Refusal(Exception):  # noqa: N818  # not a defect
     Args:
         status: of HTTP.
         reason: a sentence for whoever asked, without secrets.
-        problems: everything that is wrong with the config or body that was sent.
+        problems: everything that is wrong with the config or body that was sent; the first MOST are told.
         headers: to be sent along.
     """
 
@@ -43,7 +47,7 @@ class Refusal(Exception):  # noqa: N818  # not a defect
         super().__init__(reason)
         self.status = status
         self.reason = reason
-        self.problems = tuple(problems)
+        self.problems = tuple(islice(problems, MOST))
         self.headers = dict(headers or {})
 
     def body(self) -> RefusalBody:

@@ -26,9 +26,12 @@ def small(data: object, status: int = 200, headers: Mapping[str, str] | None = N
     return web.Response(body=text.encode(), status=status, headers={"Content-Type": JSON, **(headers or {})})
 
 
-async def whole(request: web.Request, data: object, headers: Mapping[str, str] | None = None) -> web.StreamResponse:
+async def whole(
+    request: web.Request, data: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
     """An answer of any size whose data is there already."""
-    return await stream(request, _pieces(chain(_encoder.iterencode(data), "\n")), JSON, headers=headers)
+    pieces = _pieces(chain(_encoder.iterencode(data), "\n"))
+    return await stream(request, pieces, JSON, status=status, headers=headers)
 
 
 async def listing(

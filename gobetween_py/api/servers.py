@@ -35,7 +35,7 @@ async def listed(call: Call) -> web.StreamResponse:
 async def one(call: Call) -> web.StreamResponse:
     """The config of a server, with *** for secrets. Its ETag is for If-Match of a later change."""
     config = call.server.config
-    return await reply.whole(call.request, plain(config), {"ETag": _etag(config)})
+    return await reply.whole(call.request, plain(config), headers={"ETag": _etag(config)})
 
 
 async def stats(call: Call) -> web.StreamResponse:

@@ -48,5 +48,5 @@ def _secrets(value: object) -> Iterator[str]:
             yield from _secrets(inner)
     elif isinstance(value, SecretStr) and value:
         yield value.get_secret_value()
-    elif isinstance(value, str):
+    elif isinstance(value, str) and "://" in value:
         yield from PASSWORD_IN_URL.findall(value)

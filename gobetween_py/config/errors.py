@@ -71,6 +71,8 @@ def value_text(value: object) -> str:
 
 def mask_url(text: str) -> str:
     """A text with the password of each `scheme://user:password@host` replaced by ***."""
+    if "://" not in text:  # most texts are no URL, and there may be many
+        return text
     return PASSWORD_IN_URL.sub(lambda match: f"{match[0].partition(':')[0]}:***@", text)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -123,7 +124,7 @@ def _where_toml_fails(text: str, name: str) -> tuple[str, str]:
 
 def _parse_json(text: str, name: str) -> object:
     try:
-        return json.loads(text, object_pairs_hook=_table)
+        return json.loads(text, object_pairs_hook=json_table_without_nulls)
     except json.JSONDecodeError as error:
         where, remedy = f"{name}:{error.lineno}:{error.colno}", _remedy(error.msg, JSON_REMEDIES)
         raise _refused(where, f"is no valid JSON: {remedy}") from None
@@ -140,13 +141,18 @@ def _remedy(message: str, remedies: Mapping[str, str]) -> str:
     )
 
 
-def _table(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object; null is the same as no key, as in Go. Raises ValueError for a key that is there twice."""
+def json_table(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object. Raises ValueError for a key that is there twice."""
     table = dict(pairs)
     if len(table) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
-    return {key: value for key, value in table.items() if value is not None}
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return table
+
+
+def json_table_without_nulls(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object, where null is the same as no key, as in Go. Raises ValueError for a key that is there twice."""
+    return {key: value for key, value in json_table(pairs).items() if value is not None}
 
 
 def _refused(where: str, reason: str) -> ConfigErrors:

@@ -8,8 +8,8 @@ import pytest
 
 from gobetween_py.api import body
 from gobetween_py.api.body import LARGEST, parse_json
-from gobetween_py.api.refusal import Refusal
-from tests.gobetween_py.running import API, PATIENCE, Running
+from gobetween_py.api.refusal import MOST, Refusal
+from tests.gobetween_py.running import API, PATIENCE, Running, server
 
 POST = "POST /servers/new HTTP/1.1\r\nHost: a\r\n"
 
@@ -121,6 +121,30 @@ async def test_a_slow_body_is_408_and_others_are_answered_meanwhile(monkeypatch:
         assert await running.get("/ping") == "OK"
         assert (await slow).startswith(b"HTTP/1.1 408")
         assert await running.get("/servers") == {}
+
+
+@pytest.mark.parametrize(("path", "missing"), [("/servers/new", 2), ("/servers/web/backends", 1)])
+async def test_others_are_answered_while_a_body_with_very_many_errors_is_checked(path: str, missing: int) -> None:
+    """Its count is told, and the first errors."""
+    async with Running(API + server("web")) as running:
+        asked = asyncio.create_task(running.call("POST", path, {f"key{number}": 1 for number in range(50_000)}))
+        answered = 0
+        while not asked.done():
+            assert await running.get("/ping") == "OK"
+            answered += 1
+        reply = await asked
+        assert answered > 5
+        assert reply.status == 422
+        assert reply.body["error"].startswith(f"{50_000 + missing} things are wrong")
+        assert len(reply.body["problems"]) == MOST
+
+
+async def test_a_key_that_is_there_twice_among_very_many_is_found_at_once() -> None:
+    """To compare each with each would take a minute, in which nothing is relayed."""
+    keys = [f'"{number}": 1' for number in range(50_000)]
+    async with Running(API) as running:
+        reply = await running.call("POST", "/servers/new", f"{{{', '.join([*keys, keys[-1]])}}}".encode())
+        assert (reply.status, reply.body["error"]) == (400, "the body is no JSON: the key '49999' is there twice")
 
 
 async def test_a_half_sent_body_changes_nothing() -> None:
