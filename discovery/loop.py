@@ -2,7 +2,8 @@
 
 The first fetch is at once. After a good answer the next one comes after `interval` (0 = never), after a failure with
 the delays of discovery/backoff.py until it succeeds. A pushed answer is applied at once; "fetch now" is a fetch at
-once. A push channel that breaks is opened again with the same kind of delays; polling does not depend on it.
+once. A push channel that breaks is opened again with the same kind of delays, and as soon as a source that failed
+answers again; polling does not depend on it.
 """
 
 import asyncio
@@ -75,6 +76,7 @@ class Loop:
         self._uniform = uniform
         self._timeout = discovery.default_timeout if options.timeout is None else options.timeout
         self._asked = asyncio.Event()
+        self._recovered = asyncio.Event()
         self._applying = asyncio.Lock()
         self._applied: int | None = None
 
@@ -166,7 +168,10 @@ class Loop:
             logger.log(logging.DEBUG if broken else logging.WARNING, "%s: push channel broke: %s", self._where, reason)
             broken = True
             self.refresh()  # what else broke with it must not wait for the interval to be seen
-            await asyncio.sleep(delay)
+            self._recovered.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._recovered.wait()
 
     async def _take(self, specs: Answer) -> None:
         status, first, failing = self.status, self.status.last_success is None, self.status.failing
@@ -174,6 +179,8 @@ class Loop:
         await self._apply(specs)
         self._applied = len(specs)
         status.last_success, status.failing, status.skipped = time.time(), False, self._discovery.skipped.count
+        if failing:
+            self._recovered.set()
         if first or failing or bool(specs) != bool(status.backends):
             logger.log(
                 logging.INFO if specs else logging.WARNING,

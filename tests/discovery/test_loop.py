@@ -355,6 +355,19 @@ async def test_a_broken_push_channel_makes_a_fetch_at_once() -> None:
         await running.until(lambda: running.applied == [[A], []])
 
 
+async def test_a_broken_push_channel_is_opened_again_as_soon_as_the_source_answers_again() -> None:
+    """Not after a delay that grew while the source was away."""
+    discovery = Pushing([A], DiscoveryError("down"))
+    async with Running(discovery, Pace(first=3600.0, gap=0.0)) as running:
+        await running.until(lambda: running.applied == [[A]])
+        discovery.pushes.put_nowait(DiscoveryError("stream cut"))
+        await running.until(lambda: running.status.failing)
+        discovery.steps = [[B]]
+        running.loop.refresh()
+        discovery.pushes.put_nowait([C])
+        await running.until(lambda: running.applied == [[A], [B], [C]])
+
+
 async def test_refresh_fetches_now() -> None:
     async with Running(Scripted([A], [B])) as running:
         await running.until(lambda: running.applied == [[A]])
