@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from discovery.loop import Loop
 from gobetween_py import log as logs
-from gobetween_py.bind import BindError, listen_on
+from gobetween_py.bind import BindError
 from gobetween_py.config import Bind, Config
 from gobetween_py.config import Server as ServerConfig
+from gobetween_py.handover import Handover
 from gobetween_py.healthcheck.health import Health
 from gobetween_py.reload import difference
 from gobetween_py.server import Server
@@ -45,9 +44,6 @@ class Plan:
     """Servers and sites to start, to change and to stop.
 
     Life: construct -> prepare -> begin -> switch; or undo, after prepare.
-
-    A bind that another server gives up is taken over as the socket it is, with the clients that wait in it; any other
-    one is opened beside it.
 
     Args:
         servers, sites: the running ones, by name and by the key of their section.
@@ -80,14 +76,12 @@ class Plan:
         self._moved = [name for name in self._changed if new.servers[name].bind != old.servers[name].bind]
         self._sections = {key: make_site for key, make_site in sections.items() if key in what.sections}
         self.leaving = [servers[name] for name in (*what.removed, *replaced)]
-        self._handing_over: list[tuple[Server, Bind]] = []
         self.starting: dict[str, Server] = {}
         self.changing: list[Change] = []
         self.sites_leaving = {key: sites[key] for key in self._sections if key in sites}
         self.sites_starting: dict[str, Site] = {}
         self.handler: logging.Handler | None = None
-        self._sockets: dict[str, socket.socket] = {}
-        self._bound: list[Bind] = []
+        self._handover = Handover(self._given_up())
 
     def prepare(self) -> None:
         """Open sockets and the log, make servers and sites: everything that can fail. Nothing that runs is touched.
@@ -102,14 +96,14 @@ class Plan:
             self.handler = logs.handler_of(new.logging.output, new.logging.format, secrets)
         self._find_sockets()
         for name in self._fresh:
-            self.starting[name] = self._make(name, new.servers[name], self._sockets[name])
+            self.starting[name] = self._make(name, new.servers[name], self._handover.sockets[name])
         for name in self._changed:
             server, config = self._running[name], new.servers[name]
             discovery = server.discovery_of(config) if config.discovery != server.config.discovery else None
             check_source(name, config)
             health = server.health_of(config) if _checks(config) != _checks(server.config) else None
             tls = server.tls_of(config) if _tls(config) != _tls(server.config) else None
-            self.changing.append(Change(server, config, self._sockets.get(name), discovery, health, tls))
+            self.changing.append(Change(server, config, self._handover.sockets.get(name), discovery, health, tls))
         for key, make_site in self._sections.items():
             if getattr(new, key).enabled:
                 self.sites_starting[key] = self._site(key, make_site)
@@ -127,22 +121,19 @@ class Plan:
 
     def switch(self) -> None:
         """All binds change hands at once."""
-        for server, bind in self._handing_over:
-            server.hand_over(bind)
+        self._handover.complete()
         for each in self.changing:
             if each.sock is not None:
                 each.server.move(each.config.bind, each.sock)
         for server in self.starting.values():
             server.listen()
+        running = {**self._running, **self.starting}
+        for name, bind, sock in self._handover.within:
+            running[name].inherit(bind, sock)
 
     async def undo(self) -> None:
         """Close what `prepare` opened."""
-        for sock in self._sockets.values():
-            sock.close()
-        for bind in self._bound:
-            if bind.path:
-                with contextlib.suppress(OSError):
-                    os.unlink(bind.path)
+        self._handover.undo()
         for key, site in self.sites_starting.items():
             await site.stop(replaced=self.replaces(key))
         if self.handler is not None:
@@ -164,28 +155,20 @@ class Plan:
 
     def _find_sockets(self) -> None:
         """A listening socket for each server that is new or moves."""
-        gone = (*self._draining, *self.leaving)
-        free = {
-            (server.config.transport, bind): (server, sock)
-            for server in (*self._draining, *self._running.values())
-            for bind, sock in server.sockets.items()
-            if server in gone or bind != self.new.servers[server.name].bind or server.name in self._moved
-        }
-        for name in (*self._fresh, *self._moved):
-            config = self.new.servers[name]
-            given = free.pop((config.transport, config.bind), None)
-            if given is not None:
-                giver, sock = given
-                # A duplicate, because the giver may close its own any moment.
-                self._sockets[name] = sock.dup()
-                self._handing_over.append((giver, config.bind))
-                continue
-            try:
-                in_the_way = [sock for _, sock in free.values()]
-                self._sockets[name] = listen_on(config.bind, transport=config.transport, instead_of=in_the_way)
-            except BindError as error:
-                raise BindError(f"servers.{name}.bind: {error}") from error
-            self._bound.append(config.bind)
+        servers, handover = self.new.servers, self._handover
+        to_open = [name for name in (*self._fresh, *self._moved) if not handover.take(name, servers[name])]
+        for name in to_open:
+            handover.open(name, servers[name], moving=self._running[name] if name in self._moved else None)
+
+    def _given_up(self) -> Iterator[tuple[Server, Bind, socket.socket]]:
+        for server in (*self._draining, *self.leaving):
+            for bind, sock in server.sockets.items():
+                yield server, bind, sock
+        for name, server in self._running.items():
+            if server not in self.leaving:
+                for bind, sock in server.sockets.items():
+                    if name in self._moved or bind != self.new.servers[name].bind:
+                        yield server, bind, sock
 
 
 def _checks(config: ServerConfig) -> object:

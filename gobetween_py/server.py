@@ -190,6 +190,12 @@ class Server:
         self.bind, self._sockets = bind, {**self.sockets, bind: sock}
         self.listener.move(sock)
 
+    def inherit(self, bind: Bind, sock: socket.socket) -> None:
+        """Listen there too for a while: another server did, and this one's bind includes it."""
+        assert self.listener is not None
+        self._sockets[bind] = sock
+        self.listener.inherit(sock)
+
     def count_ends(self, counting: bool) -> None:
         """Whether connections are counted at their end, for the metrics (0.6 µs each); may be called at any time."""
         self._counting = counting

@@ -14,6 +14,7 @@
     source      the address that backends see
     pipes       the pipes that splice needs, kept for the next one
     wheel       coarse timers: a connection sits in the slot of its next deadline
+    anywhere    what sockets get that are bound to all addresses
     access      allow and deny rules by client address
     udp/        datagrams: sessions by client address, fire-and-forget
 

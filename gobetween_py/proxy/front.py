@@ -153,6 +153,11 @@ class Front(ABC, Generic[AnyEntrance]):
             self._leave(before, entrance)
         self._entrances[sock] = self._open(sock)
 
+    def inherit(self, sock: socket.socket) -> None:
+        """Let in who comes to another socket, whose address is within that of the one there is, and then close it."""
+        entrance = self._entrances[sock] = self._open(sock)
+        self._leave(sock, entrance)
+
     def hand_over(self, sock: socket.socket) -> None:
         """Let nobody in through this socket any more; who waits in it is left to the holder of a duplicate of it."""
         self._entrances.pop(sock).hand_over()

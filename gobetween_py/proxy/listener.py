@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from gobetween_py.proxy.acceptor import PAUSE, Acceptor
+from gobetween_py.proxy.anywhere import FAMILIES, is_anywhere
 from gobetween_py.proxy.connection import Connection
 from gobetween_py.proxy.front import GRACE, Front
 from gobetween_py.proxy.secured import SecuredConnection
@@ -61,7 +62,7 @@ class Listener(Front[Acceptor]):
 
 
 def _one_address(sock: socket.socket) -> tuple[str, int] | None:
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if sock.family not in FAMILIES or is_anywhere(sock):
         return None
     host, port = sock.getsockname()[:2]
-    return None if host in ("0.0.0.0", "::") else (host, port)  # noqa: S104  # compared with, not bound to
+    return host, port

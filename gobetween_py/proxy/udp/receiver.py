@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gobetween_py.proxy.anywhere import is_anywhere
 from gobetween_py.proxy.udp.buffer import BUFFER, BURST, ONE, VIEW
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ IP_PKTINFO = 8  # linux/in.h
 
 LAST = 4096
 """Reads before the door is shut at most: a flood must not keep it open."""
-
-ANYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 
 UNSAID = bytes(4)
 """An interface or a destination that is left to the kernel."""
@@ -177,20 +176,9 @@ class AnywhereReceiver(Receiver):
         return client[0][0], client[0][1]
 
 
-def includes(wider: socket.socket, sock: socket.socket) -> bool:
-    """Whether a socket would get what is sent to another one, if that were not there."""
-    host, port = wider.getsockname()[:2]
-    if host not in ANYWHERE or port != sock.getsockname()[1]:
-        return False
-    return wider.family == sock.family or (
-        wider.family == socket.AF_INET6 and not wider.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-    )
-
-
 def receiver_of(listener: UdpListener, sock: socket.socket) -> Receiver:
     """The kind of receiver that the socket needs."""
-    anywhere = sock.getsockname()[0] in ANYWHERE
-    return AnywhereReceiver(listener, sock) if anywhere else Receiver(listener, sock)
+    return AnywhereReceiver(listener, sock) if is_anywhere(sock) else Receiver(listener, sock)
 
 
 def _widen(sock: socket.socket) -> None:
