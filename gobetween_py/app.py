@@ -23,6 +23,7 @@ from gobetween_py.access_log import OutputError
 from gobetween_py.api.endpoint import Endpoint as ApiEndpoint
 from gobetween_py.bind import BindError
 from gobetween_py.config import Config, ConfigErrors, Problem
+from gobetween_py.config.dump import unmasked
 from gobetween_py.config.edit import ClashError, with_backends, with_server, with_table
 from gobetween_py.fleet import Fleet
 from gobetween_py.metrics.endpoint import Endpoint as MetricsEndpoint
@@ -181,11 +182,14 @@ class App:
     async def change(self, name: str, data: object) -> None:
         """Give a server another table, whole: in place, connections and counters are kept.
 
+        A secret that is *** there, as it is shown, stays as it is.
+
         Raises:
             UnknownServerError, and what `add` raises: nothing was changed.
         """
         async with self._changing:
             self._require(name)
+            data = await asyncio.to_thread(unmasked, data, self.config.servers[name])
             await self._edit(await asyncio.to_thread(with_server, self.config, name, data), name, data)
 
     async def remove(self, name: str) -> None:

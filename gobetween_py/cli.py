@@ -115,7 +115,9 @@ def _source(chosen: argparse.Namespace) -> Source:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="pygobetween", description="A load balancer for TCP that takes gobetween's config.", allow_abbrev=False
+        prog="pygobetween",
+        description="A load balancer for TCP and UDP that takes gobetween's config.",
+        allow_abbrev=False,
     )
     parser.set_defaults(run=None, command=None)
     parser.add_argument("-v", "--version", action="version", version=f"pygobetween {__version__}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 
 from gobetween_py.config import Config, Problem
+from gobetween_py.config.errors import path_text
 
 KEPT = 10
 """Outcomes that are kept to be shown."""
@@ -18,7 +19,7 @@ class NameTakenError(Exception):
     """There is a server of that name already."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"servers.{name}: there is a server of that name already")
+        super().__init__(f"{path_text(('servers', name))}: there is a server of that name already")
         self.name = name
 
 
@@ -26,7 +27,7 @@ class UnknownServerError(Exception):
     """There is no server of that name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"servers.{name}: there is no such server")
+        super().__init__(f"{path_text(('servers', name))}: there is no such server")
         self.name = name
 
 

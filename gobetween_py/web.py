@@ -145,6 +145,8 @@ async def stream(
     response = web.StreamResponse(status=status, headers={"Content-Type": content_type, **(headers or {})})
     try:
         await response.prepare(request)
+        if request.method == "HEAD":  # aiohttp would send the body all the same
+            return response
         async for piece in pieces:
             async with asyncio.timeout(WRITE):
                 await response.write(piece)

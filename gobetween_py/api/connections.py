@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Callable
 from ipaddress import ip_network
 from time import monotonic
@@ -24,10 +25,19 @@ from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.wheel import TICK
 from gobetween_py.web import SLICE
 
+MARK = re.compile(r"^(\d{1,10}-\d{1,20})?$")
+
 
 def _network(text: str) -> str:
     """The text. Raises ValueError when it is neither an address nor a network."""
     ip_network(text, strict=False)
+    return text
+
+
+def _mark(text: str) -> str:
+    """The text. Raises ValueError when it is not what `next` looks like."""
+    if not MARK.fullmatch(text):
+        raise ValueError("is no `next` of a page")
     return text
 
 
@@ -44,7 +54,7 @@ class Page(Filter):
     """Which connections, and how many of them."""
 
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    after: str = Field("", pattern=r"^(\d{1,10}-\d{1,20})?$")
+    after: Annotated[str, AfterValidator(_mark), Field(json_schema_extra={"pattern": MARK.pattern})] = ""
     """The `next` of the page before."""
 
 

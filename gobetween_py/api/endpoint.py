@@ -54,7 +54,8 @@ class Endpoint(Site):
         application.on_response_prepare.append(self._add_headers)
         for route in ROUTES:
             path = route.path.replace("{address}", "{address:.+}")  # that of a UNIX socket has slashes
-            application.router.add_route(route.method, path, self._handler(route))
+            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+                application.router.add_route(method, path, self._handler(route))
         super().__init__("API", application, config.bind, _context(config.tls) if config.tls else None, sock=sock)
 
     def _handler(self, route: Route) -> Handler:
@@ -96,9 +97,12 @@ class Endpoint(Site):
             if refusal.problems:  # there may be thousands
                 return await reply.whole(request, refusal.body(), refusal.status, refusal.headers)
             response = reply.small(refusal.body(), refusal.status, refusal.headers)
-        except web.HTTPException as error:  # the router's: no such path, no such method
-            allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-            response = reply.small({"error": error.reason}, error.status, allow)
+        except web.HTTPMethodNotAllowed as error:
+            allow = ", ".join(sorted(error.allowed_methods))
+            response = reply.small({"error": f"not with {request.method}, but {allow}"}, error.status, {"Allow": allow})
+        except web.HTTPException as error:  # the router's
+            reason = f"there is no path {request.path!r}" if error.status == 404 else error.reason
+            response = reply.small({"error": reason}, error.status)
         except ConnectionError:
             raise
         except Exception:

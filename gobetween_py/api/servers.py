@@ -46,8 +46,8 @@ async def stats(call: Call) -> web.StreamResponse:
 
 async def add(call: Call) -> web.StreamResponse:
     """Start a server. It gets connections once its discovery has answered."""
-    if not call.name.isprintable() or len(call.name) > LONGEST:
-        raise Refusal(422, f"a server's name is printable, and at most {LONGEST} characters long")
+    if not call.name.isprintable() or len(call.name) > LONGEST or call.name in (".", ".."):
+        raise Refusal(422, f"a server's name is printable, at most {LONGEST} characters long, and neither . nor ..")
     await _carry_out(call, call.app.add(call.name, call.body))
     return reply.small(None)
 

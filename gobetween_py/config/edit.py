@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 
 from gobetween_py.config.checks import Built, clashes, not_available
-from gobetween_py.config.dump import plain
-from gobetween_py.config.errors import ConfigErrors
+from gobetween_py.config.dump import MASK, masks_in, plain
+from gobetween_py.config.errors import ConfigErrors, Problem, path_text
 from gobetween_py.config.models import Config
 from gobetween_py.config.override import Override
 from gobetween_py.config.references import missing_in
 from gobetween_py.config.server import Server
 from gobetween_py.config.validate import Validation, inherit
+
+MASKED = f"is {MASK}, which is shown in the place of a secret: write the secret itself"
 
 
 class ClashError(Exception):
@@ -34,6 +36,7 @@ def with_server(config: Config, name: str, data: object) -> Config:
     problems = [*run.problems, *not_available(run.built)]
     if server is not None:
         problems += missing_in(server, path)
+        problems += [Problem(path_text((*path, *where)), MASKED) for where in masks_in(server)]
     if problems or server is None:
         raise ConfigErrors(problems)
     # An existing server keeps its place in the order.

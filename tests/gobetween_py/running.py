@@ -100,7 +100,7 @@ class Running:
         url = f"http://127.0.0.1:{self.app.sites[at].port}{path}"
         async with asyncio.timeout(PATIENCE), self.session.request(method, url, data=data, headers=headers) as answer:
             text = await answer.text()
-            is_json = answer.content_type == "application/json"
+            is_json = answer.content_type == "application/json" and method != "HEAD"
             return Reply(answer.status, json.loads(text) if is_json else text, answer.headers)
 
     async def get(self, path: str) -> Any:

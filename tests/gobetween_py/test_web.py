@@ -68,6 +68,18 @@ async def test_it_answers(site: Site) -> None:
     writer.close()
 
 
+async def test_head_gets_no_body(site: Site) -> None:
+    """Or it would be taken for the next answer of the connection."""
+    reader, writer = await connect(site, b"HEAD /flood HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with asyncio.timeout(PATIENCE):
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"hello")
+    writer.close()
+
+
 @pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "])
 async def test_a_header_that_does_not_come_ends_the_connection(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sites, "IDLE", 0.2)

@@ -21,14 +21,25 @@ async def test_a_path_that_is_not_there_is_404_in_json() -> None:
     async with Running(API) as running:
         for path in ("/nothing", "/servers/", "//", "/servers/a/b/c", "/metrics"):
             reply = await running.call("GET", path)
-            assert (reply.status, reply.body) == (404, {"error": "Not Found"}), path
+            assert (reply.status, reply.body) == (404, {"error": f"there is no path {path!r}"})
 
 
 async def test_a_method_that_is_not_there_is_405_and_the_others_are_named() -> None:
     async with Running(API) as running:
         reply = await running.call("PATCH", "/servers/web")
-        assert (reply.status, reply.body) == (405, {"error": "Method Not Allowed"})
-        assert reply.headers["Allow"] == "DELETE,GET,POST,PUT"
+        allowed = "DELETE, GET, HEAD, POST, PUT"
+        assert (reply.status, reply.body) == (405, {"error": f"not with PATCH, but {allowed}"})
+        assert reply.headers["Allow"] == allowed
+
+
+async def test_head_is_answered_as_get_without_a_body() -> None:
+    async with Running(API + server("web")) as running:
+        for path in ("/ping", "/ready", "/servers", "/servers/web/backends", "/servers/no", "/dump?format=x"):
+            get, head = await running.call("GET", path), await running.call("HEAD", path)
+            assert (head.status, head.headers["Content-Type"]) == (get.status, get.headers["Content-Type"])
+        assert await running.get("/ping") == "OK"
+        assert (await running.call("HEAD", "/reload")).status == 200
+        assert (await running.get("/reload"))["latest"] == []
 
 
 async def test_an_unknown_key_of_a_query_is_told() -> None:

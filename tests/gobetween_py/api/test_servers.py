@@ -3,11 +3,14 @@
 import asyncio
 import json
 from base64 import b64encode
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from gobetween_py.config import load
+from gobetween_py.sources.contract import Reading
+from gobetween_py.sources.file import FileSource
 from tests.gobetween_py.running import API, Echo, Running, exchange, server
 from tests.services.ports import free_port
 
@@ -193,6 +196,19 @@ async def test_names_that_would_spoil_logs_are_refused(name: str) -> None:
         assert await running.get("/servers") == {}
 
 
+@pytest.mark.parametrize("name", [".", "..", "%2e%2E"])
+async def test_names_that_clients_take_for_folders_are_refused(name: str) -> None:
+    """Most of them would turn /servers/../stats into /stats."""
+    body = json.dumps(table(free_port())).encode()
+    async with Running(API) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        head = f"POST /servers/{name} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        assert (await reader.read()).startswith(b"HTTP/1.1 422 ")
+        writer.close()
+        assert await running.get("/servers") == {}
+
+
 async def test_secrets_are_shown_nowhere() -> None:
     discovery = {"kind": "json", "json_endpoint": f"http://me:{PASSWORD}@127.0.0.1:1/", "interval": "1h"}
     config = f'{API}[api.basic_auth]\nlogin = "admin"\npassword = "{PASSWORD}"\n'
@@ -208,6 +224,35 @@ async def test_secrets_are_shown_nowhere() -> None:
         reply = await running.call("PUT", "/servers/web", wrong, headers=headers)
         assert reply.status == 422
         assert PASSWORD not in str(reply)
+
+
+async def test_secrets_stay_when_what_is_shown_is_sent_back(tmp_path: Path) -> None:
+    """In what runs, and in the file; but *** is no secret of a new server."""
+    text = f"""
+        {API}persist = true
+        [servers.web]
+        bind = "127.0.0.1:{free_port()}"
+        [servers.web.discovery]
+        kind = "json"
+        json_endpoint = "http://me:{PASSWORD}@127.0.0.1:1/"
+        json_auth_username = "me"
+        json_auth_password = "{PASSWORD}"
+        interval = "1h"
+    """
+    file = tmp_path / "lb.toml"
+    file.write_text(text)
+    async with Running(text, source=FileSource(file, Reading())) as running:
+        before = running.app.config.servers["web"]
+        shown = await running.get("/servers/web")
+        assert (await running.call("PUT", "/servers/web", {**shown, "balance": "leastconn"})).status == 200
+        assert running.web.config == before.model_copy(update={"balance": "leastconn"})
+        assert load(file.read_text()).servers["web"] == running.web.config
+        reply = await running.call("POST", "/servers/copy", {**shown, "bind": f"127.0.0.1:{free_port()}"})
+        assert reply.status == 422
+        assert [problem["path"] for problem in reply.body["problems"]] == [
+            "servers.copy.discovery.json_endpoint",
+            "servers.copy.discovery.json_auth_password",
+        ]
 
 
 async def test_of_two_who_change_the_same_state_at_once_one_is_told() -> None:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from discovery.contract import Options
-from gobetween_py.config.dump import dump, plain, secrets_in
+from gobetween_py.config.dump import dump, masks_in, plain, secrets_in, unmasked
 from gobetween_py.config.models import Api, BasicAuth, Config
 from gobetween_py.config.server import Server
 
@@ -17,6 +17,11 @@ class RemoteOptions(Options):
     remote_token: SecretStr
     remote_headers: dict[str, SecretStr]
     remote_empty: SecretStr = SecretStr("")
+
+
+class ManyOptions(Options):
+    kind: str = "many"
+    many_endpoints: tuple[str, ...]
 
 
 @pytest.fixture
@@ -74,3 +79,43 @@ def test_neither_repr_nor_pydantics_own_dumps_show_a_secret_field(config: Config
 def test_all_secrets_can_be_listed_for_the_log(config: Config) -> None:
     assert sorted(config.secrets()) == sorted([PASSWORD, IN_URL, TOKEN, TOKEN])
     assert list(secrets_in(config.logging)) == []
+
+
+def test_masks_that_are_sent_back_stand_for_their_secrets(config: Config) -> None:
+    """Whatever else was changed; a password does not go to another URL."""
+    server = config.servers["a"]
+    sent = plain(server)
+    assert unmasked(sent, server) == plain(server, reveal=True)
+    sent["discovery"] |= {"remote_endpoint": "https://me:***@elsewhere/", "interval": "3s", "new": "***"}
+    sent["balance"] = "leastconn"
+    back = unmasked(sent, server)
+    assert isinstance(back, dict)
+    assert back["balance"] == "leastconn"
+    assert back["discovery"] == {
+        **plain(server, reveal=True)["discovery"],
+        "interval": "3s",
+        "remote_endpoint": "https://me:***@elsewhere/",
+        "new": "***",
+    }
+
+
+@pytest.mark.parametrize("data", [None, 7, "***", [], {"discovery": "***"}, {"discovery": []}, {"bind": ["***"]}])
+def test_what_is_no_table_stays_what_it_is(config: Config, data: object) -> None:
+    assert unmasked(data, config.servers["a"]) == data
+
+
+def test_masked_urls_of_a_list_are_found_again_wherever_they_stand() -> None:
+    options = ManyOptions(many_endpoints=("http://a:one@a/", "http://b:two@b/"))
+    assert unmasked({"many_endpoints": ["http://b:***@b/", "http://c/"]}, options) == {
+        "many_endpoints": ["http://b:two@b/", "http://c/"]
+    }
+
+
+def test_masks_that_are_left_are_found(config: Config) -> None:
+    masked = RemoteOptions(
+        remote_endpoint="https://me:***@localhost/",
+        remote_token=SecretStr("***"),
+        remote_headers={"X-Key": SecretStr("***"), "X-Other": SecretStr("no ***")},
+    )
+    assert {*masks_in(masked)} == {("remote_endpoint",), ("remote_token",), ("remote_headers", "X-Key")}
+    assert list(masks_in(config)) == []
