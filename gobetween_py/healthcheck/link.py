@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 
 OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors that tell of this machine, not of the backend: out of fds or memory."""
+NO_PORT = {socket.SOCK_STREAM: errno.EADDRNOTAVAIL, socket.SOCK_DGRAM: errno.EAGAIN}
+"""What connect(2) says when all local ports are taken; EAGAIN of a UNIX socket is its full backlog."""
 
 
 class Link:
@@ -34,6 +36,7 @@ class Link:
     def __init__(self, target: Target, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
         self._target = target
         self._datagrams = kind == socket.SOCK_DGRAM
+        self._no_port = NO_PORT.get(kind)
         self._loop = asyncio.get_running_loop()
         try:
             self._socket = socket.socket(target.family, kind | socket.SOCK_NONBLOCK)
@@ -59,6 +62,8 @@ class Link:
         if failure == errno.EINPROGRESS:
             await self._writable()
             failure = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failure == self._no_port:
+            raise NoVerdictError(f"no port left: {os.strerror(failure)}")
         if failure in OURS:
             raise NoVerdictError(f"cannot connect: {os.strerror(failure)}")
         if failure:
