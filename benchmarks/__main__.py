@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from benchmarks import backends, machine, report
+from benchmarks import backends, certificate, machine, report
 from benchmarks.cases import CASES
 from benchmarks.peers import PEERS, Peer, parse_target, targets
 from benchmarks.process import StartError
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME[/KIND]=HOST:PORT,PID",
         help="measure a program that runs already, in front of the KIND of backend (default: every kind)",
     )
-    parser.add_argument("--backends-on", type=int, metavar="PORT", help="first of three fixed ports for the backends")
+    parser.add_argument("--backends-on", type=int, metavar="PORT", help="first of the fixed ports for the backends")
     parser.add_argument("--serve", action="store_true", help="only run the backends, until Ctrl-C")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each peer in each case (%(default)s)")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a measurement (%(default)s)")
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace, directory: Path) -> int:
     addresses = backends.addresses(options.backends_on)
+    certificate.make(directory)
     with backends.serving(addresses, directory) as pids:
         if options.serve:
             return _serve(addresses, pids)

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from benchmarks.backends.tls import NAME, hello
+from benchmarks.backends.tls import hello
+from benchmarks.certificate import NAME
 from benchmarks.load.ping import percentile
 from benchmarks.net import Address
 from benchmarks.process import running

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.backends import echo, http, proxied, redis, source, tls
+from benchmarks.backends import echo, http, kept, proxied, redis, source, tls
 from benchmarks.net import Address
 from benchmarks.process import StartError, running
 from tests.services.ports import free_ports
@@ -25,10 +25,17 @@ class Kind:
     Attributes:
         command: the command to run, given the addresses and a directory for files of its own.
         probe: bytes that it answers, a Datagram if it speaks UDP; empty if it speaks first.
+        terminated: whether the proxies in front of it speak TLS with their clients, and it does not.
     """
 
     command: Callable[[Sequence[Address], Path], list[str]]
     probe: bytes
+    terminated: bool = False
+
+    @property
+    def front_probe(self) -> bytes:
+        """Bytes that a proxy in front of it answers."""
+        return tls.hello() if self.terminated else self.probe
 
 
 KINDS: Mapping[str, Kind] = {
@@ -39,6 +46,8 @@ KINDS: Mapping[str, Kind] = {
     "tls": Kind(tls.command, tls.hello()),
     "echo": Kind(echo.command, echo.PROBE),
     "queries": Kind(echo.command, echo.PROBE),
+    "https": Kind(kept.command, b"GET / HTTP/1.0\r\n\r\n", terminated=True),
+    "tls_source": Kind(source.command, b"", terminated=True),
 }
 
 Addresses = dict[str, list[Address]]  # kind -> where its server listens

@@ -1,6 +1,6 @@
 """A connection for every request."""
 
-from benchmarks.backends import tls
+from benchmarks import certificate
 from benchmarks.cases.contract import Case, cpu_per_unit
 from benchmarks.load import ab
 from benchmarks.peers import Proxy
@@ -43,4 +43,4 @@ class Connections(Case):
 
 
 PROXIED = Connections("proxied", ", a PROXY header of version 2 (nginx: 1) for the backend", kind="proxied")
-SNI = Connections("sni", " over TLS, backends by server name, not terminated", kind="tls", server_name=tls.NAME)
+SNI = Connections("sni", " over TLS, backends by server name, not terminated", kind="tls", server_name=certificate.NAME)

@@ -2,11 +2,13 @@
 
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.backends.source import PATTERN
+from benchmarks.certificate import NAME
 from benchmarks.net import Address
 
 CHUNK = 1 << 20
@@ -20,10 +22,14 @@ class Drained:
     seconds: float
 
 
-def drain(address: Address, streams: int, go_on: Callable[[], bool]) -> Drained:
+def drain(address: Address, streams: int, go_on: Callable[[], bool], *, tls: bool = False) -> Drained:
     """Opens `streams` connections and counts what arrives while `go_on()` holds.
 
     The bytes are counted and dropped in the kernel (MSG_TRUNC, see tcp(7)), so that the reader needs little CPU itself.
+
+    Args:
+        tls: after a handshake the bytes are counted as they come, encrypted: with them 22 bytes of each record, 0.13 %
+            of one of 16 KiB. To decrypt them is the proxy's work over again.
 
     Raises:
         ConnectionError: a stream ended, which the source never does.
@@ -34,7 +40,9 @@ def drain(address: Address, streams: int, go_on: Callable[[], bool]) -> Drained:
     total = 0
     try:
         for _ in range(streams):
-            stream = socket.create_connection(address, timeout=10)
+            stream = _opened(address, tls)
+            if isinstance(stream, ssl.SSLSocket):
+                stream = socket.socket(fileno=stream.detach())
             stream.setblocking(False)
             opened[stream.fileno()] = stream
             poller.register(stream, select.EPOLLIN)
@@ -52,7 +60,7 @@ def drain(address: Address, streams: int, go_on: Callable[[], bool]) -> Drained:
         poller.close()
 
 
-def verify(address: Address, count: int) -> None:
+def verify(address: Address, count: int, *, tls: bool = False) -> None:
     """Reads `count` bytes of one stream and compares each with what the source sent.
 
     Raises:
@@ -63,7 +71,7 @@ def verify(address: Address, count: int) -> None:
     buffer = bytearray(len(PATTERN))
     view = memoryview(buffer)
     seen = 0
-    with socket.create_connection(address, timeout=10) as stream:
+    with _opened(address, tls) as stream:
         while seen < count:
             got = stream.recv_into(view)
             if not got:
@@ -72,3 +80,14 @@ def verify(address: Address, count: int) -> None:
             if view[:got] != twice[start : start + got]:
                 raise ValueError(f"{address} changed a byte between {seen} and {seen + got}")
             seen += got
+
+
+def _opened(address: Address, tls: bool) -> socket.socket:
+    stream = socket.create_connection(address, timeout=10)
+    if not tls:
+        return stream
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context.wrap_socket(stream, server_hostname=NAME)

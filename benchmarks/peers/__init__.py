@@ -7,9 +7,9 @@ from benchmarks.peers.contract import Peer, Proxy
 from benchmarks.peers.direct import DIRECT
 from benchmarks.peers.haproxy import HAPROXY
 from benchmarks.peers.nginx import NGINX
-from benchmarks.peers.pygobetween import LOGGING, PYGOBETWEEN
+from benchmarks.peers.pygobetween import INTRODUCING, LOGGING, PYGOBETWEEN
 from benchmarks.peers.target import Target, parse_target, targets
 
-PEERS: dict[str, Peer] = {peer.name: peer for peer in (DIRECT, HAPROXY, NGINX, PYGOBETWEEN, LOGGING)}
+PEERS: dict[str, Peer] = {peer.name: peer for peer in (DIRECT, HAPROXY, NGINX, PYGOBETWEEN, LOGGING, INTRODUCING)}
 
 __all__ = ["PEERS", "Peer", "Proxy", "Target", "parse_target", "targets"]

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.backends import KINDS
 from benchmarks.peers.contract import Backends, Peer, Proxy
 
 
@@ -19,7 +20,7 @@ class Direct(Peer):
         return ""
 
     def serves(self, kinds: Collection[str]) -> bool:
-        return "proxied" not in kinds  # clients send no PROXY header
+        return not any(kind == "proxied" or KINDS[kind].terminated for kind in kinds)  # clients speak otherwise
 
     @contextmanager
     def running(self, backends: Backends, cpus: frozenset[int], directory: Path) -> Iterator[Proxy]:

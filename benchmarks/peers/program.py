@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
+from benchmarks import certificate
 from benchmarks.backends import KINDS
 from benchmarks.machine import version_in
 from benchmarks.net import Address
@@ -22,7 +23,7 @@ class Program(Peer):
 
     Attributes:
         template: file beside this one. For every kind of backend it has `$<kind>_front` (host:port to listen on) and
-            `$<kind>_backends` (lines), and it may have `$directory`.
+            `$<kind>_backends` (lines), and it may have `$directory`, and `$pair` for certificate and key.
         backend_line: one backend's line, with `$address`, `$weight` (1 to 10), `$number` and `$options`.
         options: of a kind's backends, where they have some.
         command: the command for a config file; it stays in the foreground, as a single process.
@@ -30,6 +31,7 @@ class Program(Peer):
         unavailable: more reasons why it cannot be measured here; returns empty if there is none.
         lacks: kinds of backend that it cannot be put before.
         extra: what is added to the template, which for its part may have `$directory`.
+        instead: kind of backend -> the kind whose front is used in its place.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Program(Peer):
     options: Mapping[str, str] = field(default_factory=dict)
     lacks: Collection[str] = ()
     extra: str = ""
+    instead: Mapping[str, str] = field(default_factory=dict)
     only: Sequence[str] = ()
 
     def serves(self, kinds: Collection[str]) -> bool:
@@ -61,13 +64,13 @@ class Program(Peer):
         fronts = {kind: Address("127.0.0.1", free_port()) for kind in backends if kind not in self.lacks}
         config = directory / f"{fronts['http'].port}-{self.template}"
         config.write_text(self.render(fronts, backends, directory))
-        ready = {front: KINDS[kind].probe for kind, front in fronts.items()}
+        ready = {front: KINDS[kind].front_probe for kind, front in fronts.items()}
         with running(self.command(config), ready=ready, cpus=cpus, directory=directory) as process:
-            yield Proxy(fronts, process.pid)
+            yield Proxy({kind: fronts[self.instead.get(kind, kind)] for kind in fronts}, process.pid)
 
     def render(self, fronts: dict[str, Address], backends: Backends, directory: Path) -> str:
         """The text of the config file."""
-        values = {"directory": str(directory)}
+        values = {"directory": str(directory), "pair": str(certificate.pair(directory))}
         for kind, front in fronts.items():
             values[f"{kind}_front"] = str(front)
             values[f"{kind}_backends"] = "\n".join(

@@ -1,4 +1,6 @@
-"""pygobetween of this checkout, run by the Python that runs the benchmarks; and the same with its access log on."""
+"""pygobetween of this checkout, run by the Python that runs the benchmarks; and the same with its access log on,
+and with a PROXY header of version 2 for the backends.
+"""
 
 import subprocess
 import sys
@@ -30,3 +32,5 @@ LOGGING = replace(
     extra='\n[access_log]\noutput = "$directory/access.log"\n',
     only=("connections",),  # a line is written at a connection's end, so nothing else gets dearer
 )
+
+INTRODUCING = replace(PYGOBETWEEN, name="pygobetween+v2", instead={"http": "proxied"}, only=("connections",))

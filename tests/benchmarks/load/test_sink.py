@@ -1,8 +1,11 @@
 import socket
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from benchmarks import certificate
 from benchmarks.backends.source import PATTERN
 from benchmarks.load import sink
 from tests.benchmarks.load.loopback import serving
@@ -12,6 +15,19 @@ STREAM = PATTERN + PATTERN[:100_000]
 
 def sender(sent: bytes) -> Callable[[socket.socket], None]:
     return lambda connection: connection.sendall(sent)
+
+
+def encrypting(directory: Path, sent: bytes) -> Callable[[socket.socket], None]:
+    certificate.make(directory)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.pair(directory))
+    context.num_tickets = 0  # they would be counted
+
+    def send(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as tls:
+            tls.sendall(sent)
+
+    return send
 
 
 def test_the_stream_of_the_source_is_accepted_past_the_end_of_its_pattern() -> None:
@@ -44,3 +60,20 @@ def test_draining_counts_what_arrives() -> None:
     turns = iter(range(1_000_000))
     with serving(sender(STREAM)) as address, pytest.raises(ConnectionError, match=f"after {len(STREAM)} bytes"):
         sink.drain(address, 1, lambda: next(turns) >= 0)
+
+
+def test_over_tls_the_bytes_are_decrypted_and_compared(tmp_path: Path) -> None:
+    changed = STREAM[:5000] + b"!" + STREAM[5001:]
+    with serving(encrypting(tmp_path, STREAM)) as address:
+        sink.verify(address, len(STREAM), tls=True)
+    with serving(encrypting(tmp_path, changed)) as address, pytest.raises(ValueError, match="changed a byte"):
+        sink.verify(address, len(STREAM), tls=True)
+
+
+def test_over_tls_draining_counts_the_records_as_they_come(tmp_path: Path) -> None:
+    """TLS 1.3 makes records of 16 KiB, with 22 bytes more each."""
+    turns = iter(range(1_000_000))
+    records = -(-len(STREAM) // 16_384)
+    counted = f"after {len(STREAM) + 22 * records} bytes"
+    with serving(encrypting(tmp_path, STREAM)) as address, pytest.raises(ConnectionError, match=counted):
+        sink.drain(address, 1, lambda: next(turns) >= 0, tls=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import backends
+from benchmarks import backends, certificate
 from benchmarks.net import Address
 from benchmarks.peers.haproxy import HAPROXY
 from benchmarks.peers.nginx import NGINX
@@ -32,6 +32,7 @@ def test_a_config_has_every_front_and_every_backend(peer: Program, tmp_path: Pat
 def test_the_program_accepts_its_config(peer: Program, tmp_path: Path) -> None:
     if reason := peer.missing():
         pytest.skip(reason)
+    certificate.make(tmp_path)
     config = tmp_path / peer.template
     config.write_text(peer.render(FRONTS, backends.addresses(20_000), tmp_path))
     command = peer.command(config)
