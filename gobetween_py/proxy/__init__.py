@@ -13,6 +13,7 @@
     tls         one direction of such a connection
     source      the address that backends see
     pipes       the pipes that splice needs, kept for the next one
+    unread      whether a socket has bytes to be read
     wheel       coarse timers: a connection sits in the slot of its next deadline
     anywhere    what sockets get that are bound to all addresses
     access      allow and deny rules by client address

@@ -109,7 +109,7 @@ class Connection:
         self.host = host
         self.port = port
         self.client_fd = fd
-        self.client = CSocket(family, STREAM, 0, fd)
+        self.client = self.endpoint(family, STREAM, 0, fd)
         self.upstream: CSocket | None = None
         self.backend: Backend | None = None
         self.tried: tuple[Backend, ...] = ()
@@ -176,7 +176,7 @@ class Connection:
             self.sockaddr = backend.sockaddr
             self.dials += 1
             try:
-                upstream = CSocket(backend.family, STREAM)
+                upstream = self.endpoint(backend.family, STREAM)
             except OSError as error:
                 listener.out_of_resources(error)
                 listener.unserved(Reason.RESOURCES, error.strerror or "")
@@ -216,6 +216,9 @@ class Connection:
 
     half: ClassVar[type[Half]] = Half
     """What a direction is made of."""
+
+    endpoint: ClassVar[type[CSocket]] = CSocket
+    """What its sockets are."""
 
     begin = connect
     """What follows accept()."""

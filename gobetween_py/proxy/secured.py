@@ -19,12 +19,13 @@ from typing import Any
 
 from balancer import TX, Backend
 from gobetween_py.proxy.client_hello import ClientHello
-from gobetween_py.proxy.connection import AF_UNIX, FAILED, STREAM, Connection, CSocket
+from gobetween_py.proxy.connection import AF_UNIX, FAILED, Connection, CSocket
 from gobetween_py.proxy.introduction import introduction
 from gobetween_py.proxy.reason import Reason
-from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, READABLE
+from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING
 from gobetween_py.proxy.staged import VERSIONS, StagedConnection
-from gobetween_py.proxy.tls import AGAIN, Tls, TlsHalf, WeakSocket, reason_of, unread, wrap
+from gobetween_py.proxy.tls import AGAIN, Tls, TlsHalf, WeakSocket, reason_of, wrap
+from gobetween_py.proxy.unread import unread
 from gobetween_py.proxy.wheel import Wheel
 
 _PLAIN_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
@@ -61,7 +62,7 @@ class Origination:
     resume: bool = True
     sessions: dict[tuple[Any, str], tuple[ssl.SSLContext, Any]] = field(default_factory=dict)
 
-    def wrap(self, sock: WeakSocket, backend: Backend, owner: SecuredConnection) -> Tls:
+    def wrap(self, sock: CSocket, backend: Backend, owner: SecuredConnection) -> Tls:
         """TLS on a socket that is connected to a backend. Raises ValueError: there is no name to ask for."""
         name = name_of(backend)
         context = self.context
@@ -107,6 +108,7 @@ class SecuredConnection(StagedConnection):
     __slots__ = ("__weakref__", "backend_tls", "client_tls", "queued")
 
     half = TlsHalf
+    endpoint = WeakSocket
 
     def begin(self) -> None:
         """The first stage there is."""
@@ -115,10 +117,6 @@ class SecuredConnection(StagedConnection):
         self.queued = False  # whether a step of a handshake is ready work
         os.set_blocking(self.client_fd, False)
         super().begin()
-
-    def tls_on(self, sock: CSocket) -> Tls | None:
-        """The ssl object on one of the two sockets; None = it is plain."""
-        return self.client_tls if sock is self.client else self.backend_tls
 
     # the client's handshake
 
@@ -132,8 +130,14 @@ class SecuredConnection(StagedConnection):
 
     def client_speaks(self, events: int) -> None:
         """There may be more of the client's handshake, or room for ours."""
-        if events & READABLE or self.client_tls is not None:
+        if self.client_tls is not None or self._has_spoken(events):
             self._queue(self._shake_client)
+
+    def _has_spoken(self, events: int) -> bool:
+        """Whether it has begun its handshake: one that says nothing costs no ssl object."""
+        if events & ENDING:
+            return self._peek(events, 1) is not None
+        return bool(events & select.EPOLLIN)
 
     def _queue(self, step: Any) -> None:
         if not self.queued:
@@ -145,11 +149,8 @@ class SecuredConnection(StagedConnection):
         termination = self.stages.termination
         if self.closed or self.late is None or termination is None:
             return
-        if self.client_tls is None:  # one that says nothing costs no ssl object
-            if self._peek(select.EPOLLIN, 1) is None:
-                return
-            self.client = client = WeakSocket(int(self.client.family), STREAM, 0, self.client.detach())
-            self.client_tls = wrap(termination.context, client, self, server_side=True)
+        if self.client_tls is None:
+            self.client_tls = wrap(termination.context, self.client, self, server_side=True)
         try:
             self.client_tls.do_handshake()
         except AGAIN:
@@ -204,13 +205,12 @@ class SecuredConnection(StagedConnection):
         assert backend is not None
         assert origination is not None
         self._leave_slot()
-        self.upstream = sock = WeakSocket(backend.family, STREAM, 0, upstream.detach())
         try:
-            self.backend_tls = origination.wrap(sock, backend, self)
+            self.backend_tls = origination.wrap(upstream, backend, self)
         except ValueError as error:  # UnicodeError too, of a name that is none
             self._fail(str(error))
             return
-        self.listener.reactor.handlers[sock.fileno()] = self.backend_speaks
+        self.listener.reactor.handlers[upstream.fileno()] = self.backend_speaks
         self.late = self._backend_late
         if origination.timeout:
             self._sit(self.wheel.now + Wheel.ticks(origination.timeout))

@@ -14,6 +14,7 @@ own connection and nothing else.
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from gobetween_py.proxy.introduction import introduction
 from gobetween_py.proxy.proxy_protocol import Header, HeaderError
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, PLAIN, READABLE, Half
+from gobetween_py.proxy.unread import unread
 from gobetween_py.proxy.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class StagedConnection(Connection):
         if stages.trusted is not None:
             self._enter(self.read_header, self._header_late, stages.header_timeout)
         elif stages.route is not None:
-            self._await_hello()
+            self._begin_with_hello()
         else:
             self.connect()
 
@@ -134,27 +136,35 @@ class StagedConnection(Connection):
 
     # the ClientHello
 
+    def _begin_with_hello(self) -> None:
+        """Nearly every client's hello has come with the client: then there is nothing to wait for, and to watch yet."""
+        self.reader = HelloReader()
+        if unread(self.client_fd) and self._found_hello(select.EPOLLIN):
+            if self._acquire_by(self.hello or ClientHello()):
+                self.connect()
+        elif not self.closed:
+            self._enter(self.read_hello, self._hello_late, self.stages.hello_timeout)
+
     def _await_hello(self) -> None:
         self.reader = HelloReader()
         self._enter(self.read_hello, self._hello_late, self.stages.hello_timeout)
 
     def read_hello(self, events: int) -> None:
         """Look at the ClientHello; once it is known who the client wants, go on."""
+        if self._found_hello(events) and self._acquire_by(self.hello or ClientHello()):
+            self._leave(events)
+            self.ready.append(self._connect_again)
+
+    def _found_hello(self, events: int) -> bool:
+        """Whether what the client has sent tells who it wants; `hello` stays None where that is nobody."""
         data = self._peek(events, client_hello.LARGEST)
         if data is None:
-            return
+            return False
         try:
             self.hello = self.reader.read(data)
         except NoHelloError:
-            self._route(events)
-        else:
-            if self.hello is not None or events & ENDING:
-                self._route(events)
-
-    def _route(self, events: int) -> None:
-        if self._acquire_by(self.hello or ClientHello()):
-            self._leave(events)
-            self.ready.append(self._connect_again)
+            return True
+        return self.hello is not None or bool(events & ENDING)
 
     def _hello_late(self) -> None:
         """Who has begun a hello goes; who has said nothing may speak a protocol whose server speaks first."""

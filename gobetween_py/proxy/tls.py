@@ -4,11 +4,13 @@ The ssl object sits on the socket itself (no buffers in between, no transport), 
 there. What differs from plain sockets, and so from `Half`:
 
 * A read gives one record at most, 16 KiB. So a short read does not prove that the socket is empty, and no event comes
-  again for what is left: the half reads on until FIONREAD finds nothing (0.5 µs; the exception of a read that finds
+  again for what is left: the half reads on until FIONREAD finds nothing (0.6 µs; the exception of a read that finds
   nothing takes 2.7). OpenSSL itself holds nothing back: it reads record by record, and BUFFER is more than a record.
 * A read may have to wait until the socket can be written, and a write until there is something to read.
 * The end of a stream is the alert close_notify (RFC 8446, 6.1). A FIN without it is a truncated stream, and is passed
   on as a reset.
+* When an end is announced together with the last bytes, these wait for close_notify and FIN (TCP_CORK): one packet
+  towards the client instead of three, 15 µs.
 
 To send close_notify, Python has only `shutdown()`, which calls SSL_shutdown twice: the second call reads, and fails for
 good when what it reads is not the peer's own close_notify. So with bytes of the peer still to be read, it is not called
@@ -18,15 +20,27 @@ yet: the half OWES the end until the opposite half has read them.
 from __future__ import annotations
 
 import _socket
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable
-from fcntl import ioctl
-from termios import FIONREAD
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gobetween_py.proxy.reason import BACKEND, CLIENT
-from gobetween_py.proxy.relay import AWAITED, BUDGET, BUFFER, ENDING, ERROR, FINISHED, LAST, READABLE, STALLED, Half
+from gobetween_py.proxy.relay import (
+    AWAITED,
+    BUDGET,
+    BUFFER,
+    ENDING,
+    ERROR,
+    FINISHED,
+    LAST,
+    PLAIN,
+    READABLE,
+    STALLED,
+    Half,
+)
+from gobetween_py.proxy.unread import unread
 
 if TYPE_CHECKING:
     from gobetween_py.proxy.secured import SecuredConnection
@@ -60,14 +74,14 @@ class WeakSocket(_socket.socket):
 
 def wrap(
     context: ssl.SSLContext,
-    sock: WeakSocket,
+    sock: _socket.socket,
     owner: SecuredConnection,
     *,
     server_name: str | None = None,
     session: object = None,
     server_side: bool = False,
 ) -> Tls:
-    """TLS on a socket that does not block; `owner` is what a server's choice of certificate is told.
+    """TLS on a WeakSocket that does not block; `owner` is what a server's choice of certificate is told.
 
     Raises:
         ValueError: the server name is none that could be asked for.
@@ -88,39 +102,65 @@ def reason_of(error: OSError) -> str:
     return str(reason).replace("_", " ").lower()
 
 
-_count = bytearray(4)
-"""Where FIONREAD writes its answer."""
-
-
-def unread(fd: int) -> bool:
-    """Whether a socket has bytes to be read."""
-    ioctl(fd, FIONREAD, _count)
-    return any(_count)
-
-
 class TlsHalf(Half):
     """A direction whose source or sink is TLS, or both. Never splices."""
 
-    __slots__ = ("end_sink", "read", "tls_source", "write")
+    __slots__ = ("end_sink", "fd", "read", "tls_source", "write")
 
     connection: SecuredConnection
+    opposite: TlsHalf
 
     def __init__(self, connection: SecuredConnection, source: _socket.socket, sink: _socket.socket, cell: int) -> None:
         super().__init__(connection, source, sink, cell)
-        reading, writing = connection.tls_on(source), connection.tls_on(sink)
+        reading, writing = connection.client_tls, connection.backend_tls
+        if sink is connection.client:
+            reading, writing = writing, reading
+        self.fd = source.fileno()
         self.tls_source = reading is not None
         self.read: Callable[[int], bytes] = reading.read if reading else source.recv
         self.write: Callable[[bytes | memoryview], int] = writing.write if writing else sink.send
         self.end_sink: Callable[[], object] | None = writing.shutdown if writing else None
 
     def ready(self, events: int) -> None:
-        """Handle the events of the source's socket; any of them may be what the opposite half's write waits for."""
+        """Handle the events of the source's socket; any of them may be what the opposite half's write waits for.
+
+        The path of a small message is written out here, not called, as in `Half`.
+        """
         connection = self.connection
         connection.active = connection.wheel.now
+        if events != PLAIN or self.state or self.opposite.state:
+            self._ready(events)
+            return
+        try:
+            data = self.read(BUFFER)
+        except OSError as error:
+            if self._ended_by(error):
+                self._end()
+            return
+        try:
+            sent = self.write(data) if data else 0
+        except OSError as error:
+            self._not_written(error, data)
+            return
+        self.values[self.cell] += sent
+        self.moved += sent
+        if not data:
+            self._end()
+        elif sent < len(data):
+            if self._deliver(memoryview(data)[sent:]):
+                self._copy()
+        elif unread(self.fd) if self.tls_source else sent == BUFFER:
+            self._copy()
+
+    def _ready(self, events: int) -> None:
+        """Handle events in general."""
+        connection = self.connection
         if self.state & AWAITED:
             self.state &= ~AWAITED
             self.opposite.resume()
         if events & ENDING:
+            if not self.state & LAST and self.end_sink is not None:
+                self._cork(1)
             self.state |= LAST
             if events & ERROR and self.state & (FINISHED | STALLED):
                 connection.reset(self.source)
@@ -134,7 +174,7 @@ class TlsHalf(Half):
             self.state &= ~HINDERED
             self._copy()
         if not self.connection.closed and self.opposite.state & OWES and not self.opposite.state & STALLED:
-            self.opposite._tell_end()  # type: ignore[attr-defined]  # both halves are of this class
+            self.opposite._tell_end()
 
     def resume(self) -> None:
         """The sink takes bytes again: deliver what is held, then the end if that is all there is, else read on."""
@@ -152,15 +192,9 @@ class TlsHalf(Half):
         while True:
             try:
                 data = self.read(BUFFER)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                return
-            except ssl.SSLWantWriteError:
-                self.state |= HINDERED
-                return
-            except ssl.SSLZeroReturnError:  # close_notify, after ours was sent
-                data = b""
-            except OSError:  # a FIN without close_notify too
-                self.connection.reset(self.source)
+            except OSError as error:
+                if self._ended_by(error):
+                    self._end()
                 return
             if not data:
                 self._end()
@@ -173,7 +207,7 @@ class TlsHalf(Half):
                 return
             if not self.state & LAST:
                 if self.tls_source:
-                    if not unread(self.source.fileno()):
+                    if not unread(self.fd):
                         return
                 elif len(data) < BUFFER:
                     return
@@ -183,18 +217,31 @@ class TlsHalf(Half):
         while True:
             try:
                 sent = self.write(data)
-            except AGAIN:
-                self.rest = memoryview(data)  # OpenSSL wants the same bytes again
-                self._stall()
-                return False
-            except OSError:
-                self.connection.reset(self.sink)
+            except OSError as error:
+                self._not_written(error, data)
                 return False
             self.values[self.cell] += sent
             self.moved += sent
             if sent == len(data):
                 return True
             data = memoryview(data)[sent:]
+
+    def _ended_by(self, error: OSError) -> bool:
+        """Whether a read failed since the stream has ended in order. If not it has to wait, or the connection ends."""
+        if isinstance(error, ssl.SSLZeroReturnError):  # close_notify, after ours was sent
+            return True
+        if isinstance(error, ssl.SSLWantWriteError):
+            self.state |= HINDERED
+        elif not isinstance(error, AGAIN):  # a FIN without close_notify too
+            self.connection.reset(self.source)
+        return False
+
+    def _not_written(self, error: OSError, data: bytes | memoryview) -> None:
+        if isinstance(error, AGAIN):
+            self.rest = memoryview(data)  # OpenSSL wants the same bytes again
+            self._stall()
+        else:
+            self.connection.reset(self.sink)
 
     def _end(self) -> None:
         """The source ended and all of it was delivered: pass the end on."""
@@ -215,9 +262,15 @@ class TlsHalf(Half):
         except OSError:  # ENOTCONN: the sink was reset meanwhile
             connection.reset(self.sink)
 
+    def _cork(self, on: int) -> None:
+        """Whether the last bytes wait for close_notify and FIN, to go with them in one packet instead of three."""
+        with contextlib.suppress(OSError):  # a UNIX socket has no packets
+            self.sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
+
     def _notify(self, shutdown: Callable[[], object]) -> bool:
         """Send close_notify; False when it has to wait, or the sink is gone."""
-        if not self.opposite.state & FINISHED and unread(self.sink.fileno()):
+        if not self.opposite.state & FINISHED and unread(self.opposite.fd):
+            self._cork(0)
             return False
         try:
             shutdown()

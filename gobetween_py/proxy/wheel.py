@@ -8,6 +8,7 @@ in a later slot. So an event costs one attribute store, and a connection one set
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 from typing import Protocol
 
@@ -40,6 +41,7 @@ class Wheel:
         self._timer.cancel()
 
     @staticmethod
+    @functools.cache  # of the few timeouts that there are
     def ticks(seconds: float) -> int:
         """Return a duration as ticks, rounded up, one more for the tick already under way; 0 stays 0 (no limit)."""
         return math.ceil(seconds / TICK) + 1 if seconds > 0 else 0

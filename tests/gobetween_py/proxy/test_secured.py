@@ -21,6 +21,7 @@ from gobetween_py.proxy.staged import Stages
 from gobetween_py.tls.contexts import client_context, server_context
 from tests.gobetween_py.proxy.rig import Rig
 from tests.gobetween_py.proxy.test_end import Told
+from tests.gobetween_py.proxy.test_packets import segments_in
 from tests.gobetween_py.proxy.tls_peer import TlsPeer, TruncatedError
 from tests.services.certificates import Authority, Certificate
 
@@ -363,6 +364,8 @@ async def test_the_end_waits_for_what_the_other_side_has_still_to_say(ends: Make
         await backend.send(b"enough")
         await backend.notify()
         await asyncio.sleep(0.2)
+        (connection,) = rig.listener.connections
+        assert not connection.client.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK), "the last bytes wait with the end"
         received = b""
         while len(received) < len(upload):
             received += await backend.receive(1 << 20)
@@ -371,6 +374,22 @@ async def test_the_end_waits_for_what_the_other_side_has_still_to_say(ends: Make
         assert await client.receive_all() == b"enough"
         await client.close()
         backend.socket.close()
+
+
+async def test_the_last_bytes_and_the_end_are_one_packet(ends: MakeEnds) -> None:
+    it = ends("client")
+    async with Rig(settings=it.settings) as rig:
+        client, backend = await it.pair(rig)
+        await backend.send(b"ready")
+        assert await client.receive() == b"ready"  # behind the tickets
+        before = segments_in(client.socket)
+        # While we hold the event loop nothing is relayed, so that both have come when it is.
+        backend.socket.send(b"all there is")
+        backend.socket.shutdown(socket.SHUT_WR)
+        assert await client.receive_all() == b"all there is"
+        assert segments_in(client.socket) == before + 1
+        await client.close()
+        await backend.close()
 
 
 # backends

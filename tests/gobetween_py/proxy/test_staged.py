@@ -13,7 +13,6 @@ import pytest
 
 from balancer import TX, BackendSpec
 from balancer.sni import ServerNames
-from gobetween_py.proxy import connection
 from gobetween_py.proxy import proxy_protocol as pp
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.connection import CSocket
@@ -21,7 +20,7 @@ from gobetween_py.proxy.proxy_protocol import Header, build_v1, build_v2
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import BUFFER
 from gobetween_py.proxy.settings import Settings
-from gobetween_py.proxy.staged import Stages
+from gobetween_py.proxy.staged import StagedConnection, Stages
 from tests.gobetween_py.proxy import hellos
 from tests.gobetween_py.proxy.rig import Rig
 from tests.gobetween_py.proxy.test_end import LINGER_NONE, Told
@@ -117,7 +116,7 @@ class Narrow(CSocket):
 
 async def test_what_the_backend_does_not_take_at_once_follows_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffers and window are smaller than the header and the client's first bytes together."""
-    monkeypatch.setattr(connection, "CSocket", Narrow)
+    monkeypatch.setattr(StagedConnection, "endpoint", Narrow)
     content = os.urandom(BUFFER)
     async with Rig(settings=sending("1")) as rig:
         rig.backends[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)

@@ -84,6 +84,11 @@ def test_old_versions_are_refused_by_default(authority: Authority, own: Certific
             shaken(server_context(tls(own)), old_client(authority, version))
 
 
+@pytest.mark.parametrize(("tickets", "number"), [(True, 1), (False, 0)])
+def test_a_handshake_of_tls_13_gives_one_ticket(own: Certificate, tickets: bool, number: int) -> None:
+    assert server_context(tls(own, session_tickets=tickets)).num_tickets == number
+
+
 def test_only_the_ciphers_of_the_list_are_spoken(authority: Authority, own: Certificate) -> None:
     name = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"
     server = server_context(tls(own, ciphers=[name], max_version="tls1.2"))
