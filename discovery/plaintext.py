@@ -12,7 +12,7 @@ from discovery.http import HttpDiscovery, HttpEndpoint, HttpHeaders, HttpOptions
 from discovery.line import parse_line, parse_lines
 from discovery.pattern import Pattern
 
-VALUES = ("weight", "priority", "max_connections", "sni")
+VALUES = ("weight", "priority", "max_connections", "sni", "alpn", "proxy_protocol")
 
 
 def _checked(text: str) -> str:
@@ -27,8 +27,8 @@ class PlaintextOptions(HttpOptions):
     kind: Literal["plaintext"] = "plaintext"
     plaintext_endpoint: HttpEndpoint
     plaintext_regex_pattern: Annotated[Text, AfterValidator(_checked)] = ""
-    """In Go's syntax, with the groups host, port and, where wanted, weight, priority, max_connections and sni; others
-    mean nothing. It may match anywhere in a line. "" = the backend line of discovery/line.py."""
+    """In Go's syntax, with the groups host, port and, where wanted, weight, priority, max_connections, sni, alpn and
+    proxy_protocol; others mean nothing. It may match anywhere in a line. "" = the backend line of discovery/line.py."""
     plaintext_headers: HttpHeaders = Field(default_factory=dict)
     plaintext_auth_username: Text = ""
     plaintext_auth_password: Secret = Secret("")

@@ -31,7 +31,7 @@ class BackendCounts(TypedDict):
 
 
 class BackendStats(TypedDict):
-    """A backend: what it is, and what is counted. 0 connections at most and an empty sni are left out."""
+    """A backend: what it is, and what is counted. 0 connections at most and empty texts are left out."""
 
     host: str
     port: str
@@ -39,6 +39,7 @@ class BackendStats(TypedDict):
     weight: int
     max_connections: NotRequired[int]
     sni: NotRequired[str]
+    proxy_protocol: NotRequired[str]
     stats: BackendCounts
 
 
@@ -148,6 +149,8 @@ class Snapshot:
             stats["max_connections"] = spec.max_connections
         if spec.sni:
             stats["sni"] = spec.sni
+        if spec.proxy_protocol:
+            stats["proxy_protocol"] = spec.proxy_protocol
         return stats
 
 

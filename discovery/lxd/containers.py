@@ -62,7 +62,8 @@ def backend_of(container: Container, options: LxdOptions) -> BackendSpec:
     if not port:
         raise ValueError(f"has no {options.lxd_container_port_key}, and there is no lxd_container_port")
     sni = container.setting(options.lxd_container_sni_key)
-    return make_spec(_address(container, options), port, sni=sni)
+    version = container.setting(options.lxd_container_proxy_protocol_key)
+    return make_spec(_address(container, options), port, sni=sni, proxy_protocol=version)
 
 
 def _address(container: Container, options: LxdOptions) -> str:

@@ -55,6 +55,8 @@ class LxdOptions(Options):
     """Setting of the container that holds the name of the interface."""
     lxd_container_sni_key: Text = ""
     """Setting of the container that holds its sni."""
+    lxd_container_proxy_protocol_key: Text = ""
+    """Setting of the container that holds the version of the PROXY header that it gets."""
     lxd_container_address_type: IpVersion = "IPv4"
 
     @property

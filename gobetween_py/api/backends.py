@@ -16,7 +16,7 @@ from gobetween_py.api import reply
 from gobetween_py.api.refusal import Refusal
 from gobetween_py.api.reply import when
 from gobetween_py.api.route import Call, Query, no_backend, no_server
-from gobetween_py.config.override import Override, State
+from gobetween_py.config.override import Override, ProxyProtocol, State
 from gobetween_py.config.persist import PersistError
 from gobetween_py.reload import UnknownServerError
 from gobetween_py.section import Count, RuleError, Section
@@ -55,6 +55,8 @@ class NewBackend(Section):
     priority: Count = 1
     max_connections: Count = 0
     sni: Text = ""
+    proxy_protocol: ProxyProtocol | None = None
+    """Version of the PROXY header that it gets, or none; null = as its server says."""
     state: State = "ready"
 
     @model_validator(mode="after")
@@ -78,6 +80,7 @@ class BackendChange(Section):
     priority: Count | None = None
     max_connections: Count | None = None
     sni: Text | None = None
+    proxy_protocol: ProxyProtocol | None = None
     state: State | None = None
     """null = ready."""
     deadline: Duration | None = None
@@ -145,6 +148,7 @@ async def add(call: Call) -> web.StreamResponse:
         priority=new.priority,
         max_connections=new.max_connections,
         sni=new.sni,
+        proxy_protocol=new.proxy_protocol,
         state=new.state,
     )
     before = server.overlay.overrides.get(override.key)

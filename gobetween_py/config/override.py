@@ -17,6 +17,12 @@ open ones are closed too.
 """
 
 
+ProxyProtocol = Literal["none", "1", "2"]
+
+SET_BY_HAND = ("weight", "priority", "max_connections", "sni", "proxy_protocol")
+"""What of a backend's spec an override may set."""
+
+
 def _address(text: str) -> str:
     """The one way to write it. Raises ValueError."""
     return make_spec(*split_address(text)).address
@@ -38,6 +44,8 @@ class Override(Section):
     max_connections: Count | None = None
     """Most open connections; 0 = no limit."""
     sni: Text | None = None
+    proxy_protocol: ProxyProtocol | None = None
+    """Version of the PROXY header that it gets, or none."""
     state: State = "ready"
 
     @property
@@ -47,7 +55,7 @@ class Override(Section):
 
     def over(self, spec: BackendSpec) -> BackendSpec:
         """What a source says of the backend, with what is set here in its place."""
-        own = {name: getattr(self, name) for name in ("weight", "priority", "max_connections", "sni")}
+        own = {name: getattr(self, name) for name in SET_BY_HAND}
         return replace(spec, **{name: value for name, value in own.items() if value is not None})
 
 

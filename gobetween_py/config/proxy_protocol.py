@@ -41,9 +41,9 @@ class ProxyProtocol(Section):
     """The PROXY protocol's header, sent to the backend before the client's bytes."""
 
     version: Literal["1", "2"] = "1"
-    tlvs: Array[Literal["alpn", "authority", "unique_id", "crc32c"]] = ()
+    tlvs: Array[Literal["alpn", "authority", "unique_id", "ssl", "crc32c"]] = ()
     """What version 2 tells beside the addresses, as far as it is known: what the client's own header says, its name
-    and protocol where sni reads them, an id of the connection, and a checksum."""
+    and protocol where they are read, an id of the connection, its TLS where that ends here, and a checksum."""
 
     @model_validator(mode="after")
     def _tlvs_need_version_2(self) -> Self:

@@ -129,10 +129,9 @@ class Server(Section):
         return self
 
     @model_validator(mode="after")
-    def _no_proxy_protocol_over_udp(self) -> Self:
-        for key in "proxy_protocol", "proxy_protocol_in":
-            if self.protocol == "udp" and getattr(self, key) is not None:
-                raise RuleError("cannot be used with protocol 'udp'", key)
+    def _proxy_protocol_over_udp_is_version_2(self) -> Self:
+        if self.protocol == "udp" and self.proxy_protocol is not None and self.proxy_protocol.version != "2":
+            raise RuleError("must be '2' with protocol 'udp'", "proxy_protocol", "version")
         return self
 
     @model_validator(mode="after")

@@ -94,8 +94,8 @@ class Front(ABC, Generic[AnyEntrance]):
         self.on_refused: Callable[[Backend, str], None] = lambda backend, why: None
         self.on_refusal: tuple[OnRefusal, ...] = ()
         self._quiet_until: dict[str, float] = {}
-        self.configure(settings or Settings())
         self._entrances: dict[socket.socket, AnyEntrance] = {}
+        self.configure(settings or Settings())
         self._entrances[sock] = self._open(sock)
 
     @abstractmethod

@@ -20,8 +20,11 @@ SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 LINE = 107  # bytes of a version 1 header at most, CRLF included [2.1]
 
 # Types of TLVs [2.2]
-ALPN, AUTHORITY, CRC32C, UNIQUE_ID = 0x01, 0x02, 0x03, 0x05
-TOLD = {"alpn": ALPN, "authority": AUTHORITY, "unique_id": UNIQUE_ID}
+ALPN, AUTHORITY, CRC32C, UNIQUE_ID, SSL = 0x01, 0x02, 0x03, 0x05, 0x20
+TOLD = {"alpn": ALPN, "authority": AUTHORITY, "unique_id": UNIQUE_ID, "ssl": SSL}
+# Within that of SSL [2.2.6]: bits of its first byte, and types of its own TLVs
+OVER_SSL, CERTIFIED_NOW, CERTIFIED = 0x01, 0x02, 0x04
+SSL_VERSION, SSL_COMMON_NAME, SSL_CIPHER = 0x21, 0x22, 0x23
 
 AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX = map(int, (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6, socket.AF_UNIX))
 _FAMILIES = (AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX)  # as version 2 numbers them
@@ -32,6 +35,7 @@ _MAPPED = "::ffff:"
 _FIXED = Struct(">12sBBH")
 _PORTS = Struct(">HH")
 _TLV = Struct(">BH")
+_SSL = Struct(">BI")
 _TCP4 = _FIXED.pack(SIGNATURE, 0x21, 0x11, 12)
 _PORT = rb"(0|[1-9][0-9]{0,4})"
 _TCP = re.compile(rb"PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) " + _PORT + b" " + _PORT + b"\r\n")
@@ -214,8 +218,7 @@ def build_v2(header: Header, *, checksum: bool = False) -> bytes:
             raise ValueError(f"a path of more than {_PATH} bytes")
     else:
         block = socket.inet_pton(family, host) + socket.inet_pton(family, to_host) + _PORTS.pack(port, to_port)
-    for kind, value in header.tlvs:
-        block += _TLV.pack(kind, len(value)) + value
+    block += b"".join(_tlv(kind, value) for kind, value in header.tlvs)
     if checksum:
         block += _TLV.pack(CRC32C, 4) + bytes(4)
     if _FIXED.size + len(block) > LARGEST:
@@ -223,6 +226,27 @@ def build_v2(header: Header, *, checksum: bool = False) -> bytes:
     kind = _FAMILIES.index(family) << 4 | (2 if header.datagram else 1)
     whole = _FIXED.pack(SIGNATURE, 0x21, kind, len(block)) + block
     return whole[:-4] + crc32c(whole).to_bytes(4) if checksum else whole
+
+
+def ssl_information(*, version: str, cipher: str, common_name: str, certified: bool, resumed: bool) -> bytes:
+    """The value of the TLV of type SSL, of a client that speaks TLS [2.2.6].
+
+    Args:
+        version: as OpenSSL names it, for instance "TLSv1.3".
+        cipher: likewise.
+        common_name: of the client's certificate; "" = it has none.
+        certified: whether the client has shown a certificate, and it is valid.
+        resumed: whether it did so earlier, in a session that goes on in this connection.
+    """
+    client = OVER_SSL
+    if certified:
+        client |= CERTIFIED if resumed else CERTIFIED | CERTIFIED_NOW
+    told = (SSL_VERSION, version), (SSL_COMMON_NAME, common_name), (SSL_CIPHER, cipher)
+    return _SSL.pack(client, not certified) + b"".join(_tlv(kind, text.encode()) for kind, text in told if text)
+
+
+def _tlv(kind: int, value: bytes) -> bytes:
+    return _TLV.pack(kind, len(value)) + value
 
 
 def crc32c(data: bytes) -> int:

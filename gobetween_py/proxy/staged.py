@@ -34,6 +34,7 @@ from gobetween_py.proxy.wheel import Wheel
 
 if TYPE_CHECKING:
     from gobetween_py.proxy.secured import Origination, Termination
+    from gobetween_py.proxy.tls import Tls
 
 PEEK = int(socket.MSG_PEEK) | DONTWAIT
 
@@ -56,7 +57,7 @@ class Stages:
         version: of the header that backends get which do not say themselves, "1" or "2"; "" = none.
         termination: TLS towards clients; None = none.
         origination: TLS towards backends; None = none.
-        tlvs: what version 2 tells beside the addresses: "authority", "alpn", "unique_id", "crc32c".
+        tlvs: what version 2 tells beside the addresses: "authority", "alpn", "unique_id", "ssl", "crc32c".
     """
 
     trusted: Access | None = None
@@ -78,6 +79,9 @@ class StagedConnection(Connection):
     """
 
     __slots__ = ("header", "hello", "late", "reader", "seen", "stages")
+
+    client_tls: Tls | None = None
+    """The client's TLS, where it speaks TLS with us."""
 
     def begin(self) -> None:
         """The first stage there is."""

@@ -43,10 +43,13 @@ async def test_bad_lines_are_skipped_and_named() -> None:
 
 
 async def test_a_pattern_with_go_named_groups_reads_other_formats() -> None:
-    pattern = r"^(?P<zone>\w+);(?P<host>[^;]+);(?P<port>\d+);(?P<weight>\d*);(?P<sni>\S*)$"
+    pattern = r"^(?P<zone>\w+);(?P<host>[^;]+);(?P<port>\d+);(?P<weight>\d*);(?P<sni>\S*?)(;(?P<proxy_protocol>\w+))?$"
     discovery = make(plaintext_regex_pattern=pattern)
-    text = "eu;10.0.0.1;80;5;a.example\r\nus;10.0.0.2;81;;\r\nbad line\r\nus;10.0.0.3;99999;;"
-    assert await discovery.parse(text) == [BackendSpec("10.0.0.1", 80, 5, sni="a.example"), BackendSpec("10.0.0.2", 81)]
+    text = "eu;10.0.0.1;80;5;a.example\r\nus;10.0.0.2;81;;;2\r\nbad line\r\nus;10.0.0.3;99999;;"
+    assert await discovery.parse(text) == [
+        BackendSpec("10.0.0.1", 80, 5, sni="a.example"),
+        BackendSpec("10.0.0.2", 81, proxy_protocol="2"),
+    ]
     assert list(discovery.skipped._now) == [
         "line 3: 'bad line' does not match plaintext_regex_pattern",
         "line 4: port '99999' is not a whole number from 1 to 65535",

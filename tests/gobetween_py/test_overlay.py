@@ -14,9 +14,9 @@ def test_without_overrides_it_is_what_discovery_finds() -> None:
 
 
 def test_what_is_set_replaces_what_is_found_and_the_rest_stays() -> None:
-    overlay = Overlay([Override(address="a:1", priority=7, sni="x")])
+    overlay = Overlay([Override(address="a:1", priority=7, sni="x", proxy_protocol="none")])
     overlay.found = [A, B]
-    assert [*overlay.specs()] == [BackendSpec("a", 1, weight=3, priority=7, sni="x"), B]
+    assert [*overlay.specs()] == [BackendSpec("a", 1, weight=3, priority=7, sni="x", proxy_protocol="none"), B]
 
 
 def test_zero_and_empty_are_values_too() -> None:

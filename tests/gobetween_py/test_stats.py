@@ -16,7 +16,7 @@ COUNTS = {
 
 
 async def test_the_shape_is_gobetweens() -> None:
-    lines = ["127.0.0.1:1", "127.0.0.1:2 weight=3 priority=2 max_connections=4 sni=a.b"]
+    lines = ["127.0.0.1:1", "127.0.0.1:2 weight=3 priority=2 max_connections=4 sni=a.b proxy_protocol=2"]
     async with Running(API + server("web", *lines)) as running:
         stats = await running.get("/servers/web/stats")
     plain, full = stats.pop("backends")
@@ -24,7 +24,8 @@ async def test_the_shape_is_gobetweens() -> None:
     assert {key: type(value) for key, value in plain.pop("stats").items()} == COUNTS
     assert plain == {"host": "127.0.0.1", "port": "1", "priority": 1, "weight": 1}
     full.pop("stats")
-    assert full == {"host": "127.0.0.1", "port": "2", "priority": 2, "weight": 3, "max_connections": 4, "sni": "a.b"}
+    numbers = {"priority": 2, "weight": 3, "max_connections": 4}
+    assert full == {"host": "127.0.0.1", "port": "2", **numbers, "sni": "a.b", "proxy_protocol": "2"}
 
 
 async def test_rx_is_from_the_backend_and_tx_to_it() -> None:

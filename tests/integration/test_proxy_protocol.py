@@ -5,15 +5,26 @@ import http.client
 import json
 import signal
 import socket
+import ssl
+import struct
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import dns.exception
+import dns.message
+import dns.query
+import dns.rdatatype
 import pytest
 
+from gobetween_py.proxy import proxy_protocol
 from tests.integration.conftest import Serve
 from tests.services.balancer import Balancer
+from tests.services.certificates import Authority
+from tests.services.dnsdist import DnsdistReceiver, DnsdistSender
 from tests.services.haproxy import Haproxy
+from tests.services.jsonapi import JsonApi
 from tests.services.load import ab
 from tests.services.nginx import Nginx, NginxSender
 from tests.services.ports import free_port
@@ -131,6 +142,25 @@ def test_each_backend_gets_the_header_that_it_wants(serve: Serve, nginx: Nginx) 
     assert {answer for answer, asked_from in answers if answer != asked_from} == {":"}
 
 
+def test_a_header_may_be_set_by_hand(serve: Serve, nginx: Nginx) -> None:
+    """In the config, and over the API: nothing else in it speaks of headers."""
+    api = JsonApi(LOOPBACK, free_port())
+    balancer = Balancer.before(f"{LOOPBACK}:{nginx.proxied}")
+    with balancer.config.open("a") as config:
+        config.write(f'[[servers.web.backends]]\naddress = "{LOOPBACK}:{nginx.proxied}"\nproxy_protocol = "1"\n')
+        config.write(f'[api]\nenabled = true\nbind = "{LOOPBACK}:{api.port}"\n')
+    serve(balancer)
+    path = f"/servers/web/backends/{LOOPBACK}:{nginx.proxied}"
+    for version in "1", "2":
+        assert api.get(path)["proxy_protocol"] == version
+        answer, asked_from = ask(balancer.port)
+        assert answer == asked_from
+        api.request("PATCH", path, {"proxy_protocol": "2"})
+    api.request("PATCH", path, {"proxy_protocol": "none"})
+    with pytest.raises((http.client.HTTPException, ConnectionError, AssertionError)):
+        ask(balancer.port)
+
+
 @pytest.mark.parametrize("out", OUT)
 @pytest.mark.parametrize("receiver", ["nginx", "haproxy"])
 def test_health_checks_introduce_themselves(serve: Serve, nginx: Nginx, receiver: str, out: str) -> None:
@@ -151,6 +181,160 @@ def test_health_checks_introduce_themselves(serve: Serve, nginx: Nginx, receiver
     balancer.config.write_text(text.replace(f"proxy_protocol = {OUT[out]}", f"proxy_protocol = {OUT['1']}"))
     balancer.signal(signal.SIGHUP)
     until(lambda: balancer.log_text().count(f"backend {LOOPBACK}:{port} is healthy: http: status 200") == 2)
+
+
+# over UDP
+
+
+def asked_by(port: int, source: str = CLIENT) -> str:
+    """Who a receiver at the end of the chain took the one for who asks it."""
+    question = dns.message.make_query("who.test", dns.rdatatype.A)
+    answer = dns.query.udp(question, LOOPBACK, port=port, source=source, timeout=10)
+    return str(answer.answer[0][0])
+
+
+def test_dnsdist_is_told_the_client_of_each_datagram(serve: Serve) -> None:
+    """It hears none that comes without a header."""
+    receiver = serve(DnsdistReceiver())
+    balancer = serve(udp_balancer_before(receiver.host, out=True))
+    for client in [CLIENT, "127.0.0.10"] * 3:
+        assert asked_by(balancer.port, client) == client
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.settimeout(10)
+        client.bind((CLIENT, 0))
+        client.connect((LOOPBACK, balancer.port))
+        for _ in range(5):  # one session
+            question = dns.message.make_query("who.test", dns.rdatatype.A)
+            client.send(question.to_wire())
+            answer = dns.message.from_wire(client.recv(512))
+            assert (answer.id, str(answer.answer[0][0])) == (question.id, CLIENT)
+
+
+def test_dnsdist_tells_of_its_clients_over_udp(serve: Serve) -> None:
+    """It has a socket for all of them, and asks for the answers by their ids. Access rules are about the clients."""
+    receiver = serve(DnsdistReceiver())
+    balancer = serve(udp_balancer_before(receiver.host, out=True, trusted=LOOPBACK, access="deny 127.0.0.13"))
+    sender = serve(DnsdistSender(f"{LOOPBACK}:{balancer.port}"))
+    clients = [f"127.0.0.{number}" for number in range(20, 30)]
+    with ThreadPoolExecutor(len(clients)) as threads:
+        answers = list(threads.map(lambda client: [asked_by(sender.port, client) for _ in range(20)], clients))
+    assert answers == [[client] * 20 for client in clients]
+    with pytest.raises(dns.exception.Timeout):
+        dns.query.udp(dns.message.make_query("who.test", "A"), LOOPBACK, 0.3, sender.port, "127.0.0.13")
+
+
+def test_who_is_not_trusted_is_not_heard_over_udp(serve: Serve) -> None:
+    receiver = serve(DnsdistReceiver())
+    balancer = serve(udp_balancer_before(receiver.host, out=True, trusted="192.0.2.0/24"))
+    sender = serve(DnsdistSender(f"{LOOPBACK}:{balancer.port}"))
+    with pytest.raises(dns.exception.Timeout):
+        dns.query.udp(dns.message.make_query("who.test", "A"), LOOPBACK, 0.3, sender.port)
+    until(lambda: "client refused: untrusted proxy" in balancer.log_text())
+
+
+def test_a_check_of_a_udp_backend_introduces_itself(serve: Serve) -> None:
+    receiver = serve(DnsdistReceiver())
+    balancer = udp_balancer_before(receiver.host, out=True)
+    query = "".join(f"\\x{byte:02x}" for byte in dns.message.make_query("who.test", "A", id=0x4142).to_wire())
+    check = {"kind": "probe", "probe_protocol": "udp", "interval": "100ms", "probe_send": query, "probe_recv": "AB"}
+    with balancer.config.open("a") as config:
+        config.write("[servers.web.healthcheck]\n" + "".join(f"{key} = {json.dumps(v)}\n" for key, v in check.items()))
+    serve(balancer)
+    assert asked_by(balancer.port) == CLIENT
+    assert f"backend {receiver.host} is healthy: probe: answered 'AB'" in balancer.log_text()
+
+
+def udp_balancer_before(backend: str, *, out: bool = False, trusted: str = "", access: str = "") -> Balancer:
+    port = free_port()
+    lines = [
+        "[servers.web]",
+        f'bind = "{LOOPBACK}:{port}"',
+        'protocol = "udp"',
+        'client_idle_timeout = "10s"',
+        'shutdown_timeout = "1s"',
+        'proxy_protocol = { version = "2", tlvs = ["unique_id"] }' if out else "",
+        f'proxy_protocol_in = {{ trusted = ["{trusted}"] }}' if trusted else "",
+        f'access = {{ rules = ["{access}"] }}' if access else "",
+        f'discovery = {{ kind = "static", static_list = ["{backend}"] }}',
+    ]
+    balancer = Balancer("\n".join([*lines, ""]))
+    balancer.port = port
+    return balancer
+
+
+# what TLS the client speaks
+
+
+@pytest.mark.parametrize("certified", [False, True], ids=["anonymous", "certified"])
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_of_tls_the_same_is_told_as_by_haproxy(serve: Serve, tmp_path: Path, version: str, certified: bool) -> None:
+    """Byte for byte, but for the order: of a full handshake and of a resumed one."""
+    authority = Authority(tmp_path)
+    own = authority.issue("tls.test")
+    both = tmp_path / "both.pem"
+    both.write_text(own.certificate.read_text() + own.key.read_text())
+    with socket.create_server((LOOPBACK, 0)) as backend:
+        backend.settimeout(20)
+        port = backend.getsockname()[1]
+        bind = f"ssl crt {both} ca-file {authority.ca} verify optional"
+        options = "send-proxy-v2-ssl-cn proxy-v2-options ssl,cert-cn,ssl-cipher"
+        haproxy = serve(Haproxy(f"{LOOPBACK}:{port}", bind=bind, server=options))
+        balancer = Balancer.before(
+            f"{LOOPBACK}:{port}",
+            protocol="tls",
+            **{
+                "tls.cert_path": str(own.certificate),
+                "tls.key_path": str(own.key),
+                "tls.client_ca_path": str(authority.ca),
+                "tls.client_auth": "request",
+                "tls.session_tickets": True,
+                "proxy_protocol.version": "2",
+                "proxy_protocol.tlvs": ["ssl"],
+            },
+        )
+        serve(balancer)
+        context = authority.context(authority.issue("client.test") if certified else None)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion[version.replace(".", "_")]
+        told = {}
+        for name, proxy in ("haproxy", haproxy.port), ("pygobetween", balancer.port):
+            session, told[name] = None, []
+            for resumed in False, True:
+                with context.wrap_socket(
+                    socket.create_connection((LOOPBACK, proxy), timeout=20),
+                    server_hostname="tls.test",
+                    session=session,
+                ) as client:
+                    accepted, _ = backend.accept()
+                    with accepted:
+                        client.sendall(b"question")
+                        told[name].append(_ssl_of(accepted))
+                        accepted.sendall(b"answer")
+                        assert client.recv(100) == b"answer"  # and the tickets before it
+                    assert client.session_reused is resumed
+                    session = client.session
+        for theirs, ours in zip(told["haproxy"], told["pygobetween"], strict=True):
+            assert ours[0] == theirs[0]
+            assert ours[2] == theirs[2]
+            assert bool(ours[1]) is not certified  # HAProxy tells 0, valid, where there is no certificate
+        assert told["pygobetween"][0][2][0x21] == version.encode()
+        assert told["pygobetween"][0][2].get(0x22) == (b"client.test" if certified else None)
+
+
+def _ssl_of(accepted: socket.socket) -> tuple[int, int, dict[int, bytes]]:
+    """The TLV of type SSL that a connection begins with: its bits, the verification, and its own TLVs."""
+    accepted.settimeout(20)
+    data = b""
+    while (parsed := proxy_protocol.parse(data)) is None:
+        data += accepted.recv(4096)
+    value = parsed[0].value(proxy_protocol.SSL)
+    assert value is not None
+    bits, verified = struct.unpack_from(">BI", value)
+    found, at = {}, 5
+    while at < len(value):
+        kind, size = struct.unpack_from(">BH", value, at)
+        found[kind] = value[at + 3 : at + 3 + size]
+        at += 3 + size
+    return bits, verified, found
 
 
 def until(holds: Callable[[], object]) -> None:

@@ -3,6 +3,7 @@
     listener    the front: lets clients in, picks backends, avoids for a moment those that refuse
     receiver    one bound socket: finds the session of each datagram, sends the answers
     session     one client and its backend, until they fall silent or have said enough
+    unwrapper   PROXY headers of the datagrams that come in: whose each one is
     oneway      fire-and-forget: one socket a backend, for the datagrams of all clients
     upstream    sockets to backends, with the client's address as their source where that is asked for
 

@@ -10,15 +10,19 @@ from typing import Any
 
 from balancer import REFUSED, Backend, Counters, Pool
 from gobetween_py.proxy.acceptor import EXHAUSTED
+from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.anywhere import includes
+from gobetween_py.proxy.connection import CSocket
 from gobetween_py.proxy.front import GRACE, Front
+from gobetween_py.proxy.introduction import introduction_of_datagrams
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.settings import Settings
 from gobetween_py.proxy.source import SourceError
 from gobetween_py.proxy.udp.oneway import OneWay
 from gobetween_py.proxy.udp.receiver import Receiver, receiver_of
-from gobetween_py.proxy.udp.session import Session
+from gobetween_py.proxy.udp.session import Origin, Session
+from gobetween_py.proxy.udp.upstream import connected
 from gobetween_py.proxy.wheel import Wheel
 
 IDLE = 60.0
@@ -54,7 +58,14 @@ class UdpListener(Front[Receiver]):
         super().__init__(name, sock, reactor, pool, counters, **more)
 
     def _open(self, sock: socket.socket) -> Receiver:
-        return receiver_of(self, sock)
+        receiver = receiver_of(self, sock)
+        receiver.expect_headers(self._trusted)
+        return receiver
+
+    @property
+    def _trusted(self) -> Access | None:
+        """Who sends datagrams that begin with a PROXY header; None = they begin with none."""
+        return self.settings.stages.trusted if self.settings.stages else None
 
     def configure(self, settings: Settings) -> None:
         for way in tuple(self._ways.values()):
@@ -68,6 +79,12 @@ class UdpListener(Front[Receiver]):
         self.unanswered = asked.max_requests == 1 and not asked.max_responses
         if not self.idle_ticks:
             self.idle_ticks = Wheel.ticks(IDLE)
+        for receiver in self._entrances.values():
+            receiver.expect_headers(self._trusted)
+
+    def _set_door(self) -> None:
+        """Who is trusted is asked before there is a client: its header comes with each datagram."""
+        self._door, self._door_reason = self._access, Reason.ACCESS
 
     def _leave(self, sock: socket.socket, entrance: Receiver) -> None:
         self.reactor.loop.call_later(GRACE, self._close_left, sock, entrance)
@@ -84,7 +101,7 @@ class UdpListener(Front[Receiver]):
 
     # told by receivers
 
-    def take(self, receiver: Receiver, client: Hashable, data: memoryview) -> None:
+    def take(self, receiver: Origin, client: Hashable, data: memoryview) -> None:
         """A datagram of a client without a session: begin one, or turn the client away."""
         host, port = receiver.address_of(client)
         if not self.let_in(host, port):
@@ -92,13 +109,13 @@ class UdpListener(Front[Receiver]):
         for dial in range(1, self.attempts + 1):
             backend = self._pick(host, port)
             if backend is None:
-                self._turn_away(host, port, Reason.NO_BACKEND if dial == 1 else Reason.CONNECT)
+                self.turn_away(host, port, Reason.NO_BACKEND if dial == 1 else Reason.CONNECT)
                 return
             sockaddr = backend.sockaddr
             try:
                 # A socket can only send from one port, so each client's own port takes a socket of its own.
                 if self.unanswered and not self.transparent:
-                    taken = self._way(backend).send(data)
+                    taken = self._way(backend).send(data, self._introduction(receiver, client, backend))
                 else:
                     taken = Session(receiver, client, backend, dial).send(data)
             except OSError as error:
@@ -107,14 +124,14 @@ class UdpListener(Front[Receiver]):
                     self._count_refusal(backend, sockaddr, error)
                 self.release(backend)
                 if ours:
-                    self._turn_away(host, port, Reason.RESOURCES, error.strerror or str(error))
+                    self.turn_away(host, port, Reason.RESOURCES, error.strerror or str(error))
                     return
             else:
                 if taken:
                     return
-        self._turn_away(host, port, Reason.CONNECT)
+        self.turn_away(host, port, Reason.CONNECT)
 
-    def _turn_away(self, host: str, port: int, reason: Reason, why: str = "") -> None:
+    def turn_away(self, host: str, port: int, reason: Reason, why: str = "") -> None:
         """A client gets no backend, and no session whose end would tell of it."""
         self.unserved(reason, why)
         for told in self.on_refusal:
@@ -135,6 +152,20 @@ class UdpListener(Front[Receiver]):
         return way
 
     # told by sessions
+
+    def dial(self, receiver: Origin, client: Hashable, backend: Backend) -> CSocket:
+        """Return a socket to a backend for the datagrams of one client. Raises OSError."""
+        header = self._introduction(receiver, client, backend)
+        if self.source is None:
+            return connected(backend, header=header)
+        return connected(backend, self.source, *receiver.address_of(client), header=header)
+
+    def _introduction(self, receiver: Origin, client: Hashable, backend: Backend) -> bytes:
+        """What goes before a client's datagrams: a PROXY header of version 2, where the backend wants one."""
+        stages = self.settings.stages
+        if stages is None or (backend.spec.proxy_protocol or stages.version) != "2":
+            return b""
+        return introduction_of_datagrams(receiver.header_of(client), stages.tlvs)
 
     def not_sent(self, backend: Backend, sockaddr: Any, error: OSError) -> bool:
         """A datagram did not get to an acquired backend, or not to its service; whether it is the backend's fault."""

@@ -45,11 +45,13 @@ class OneWay:
         listener.reactor.add_level(self.number, self.ready, ERRORS_ONLY)
         listener.wheel.add(self, now + IDLE)
 
-    def send(self, data: memoryview) -> bool:
-        """Pass a datagram on and give the backend back; False when it has refused earlier ones."""
+    def send(self, data: memoryview, header: bytes) -> bool:
+        """Pass a datagram on, with a header before it, and give the backend back; False when it has refused earlier
+        ones.
+        """
         listener, row = self.listener, self.backend.row
         try:
-            self.upstream.send(data)
+            self.upstream.send(header + data if header else data)
         except OSError as error:
             return not listener.not_sent(self.backend, self.sockaddr, error)
         else:

@@ -12,8 +12,11 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.anywhere import is_anywhere
+from gobetween_py.proxy.proxy_protocol import AF_INET, AF_INET6, Header, between
 from gobetween_py.proxy.udp.buffer import BUFFER, BURST, ONE, VIEW
+from gobetween_py.proxy.udp.unwrapper import NamedClient, Unwrapper
 
 if TYPE_CHECKING:
     from gobetween_py.proxy.udp.listener import UdpListener
@@ -57,12 +60,14 @@ class Receiver:
         self._using = 0  # sessions that may still send answers
         self._open = True
         self._watched = True
-        self._receive: Callable[[bytearray], tuple[int, Any]] = sock.recvfrom_into
+        self.receive: Callable[[bytearray], tuple[int, Any]] = sock.recvfrom_into
+        """Read a datagram: its size, and the name of its client. Raises OSError."""
         self.reply: Callable[[memoryview, Any], object] = sock.sendto
         """Send an answer to a client. Raises OSError."""
         sock.setblocking(False)
         _widen(sock)
-        self._reactor.add_level(self._fd, self.ready)
+        self._handler = self.ready
+        self._reactor.add_level(self._fd, self._handler)
 
     def ready(self, _events: int) -> None:
         """Pass datagrams on.
@@ -70,7 +75,7 @@ class Receiver:
         One at first. If the next batch of events has this socket again there are more, and it is read until a read
         fails: that costs an exception, 0.9 µs, which a single client's datagrams are spared.
         """
-        receive, find = self._receive, self._sessions.get
+        receive, find = self.receive, self._sessions.get
         batch = self._reactor.batches
         burst = BURST if batch == self._batch + 1 else ONE
         self._batch = batch
@@ -80,16 +85,41 @@ class Receiver:
             except BlockingIOError:
                 return
             except OSError as error:
-                if self._socket.fileno() >= 0:  # its last session has not just ended
-                    self.listener.lost(error)
+                self.unreadable(error)
                 return
             session = find(client)
             if (session is None or not session.send(VIEW[:size])) and self._open:
                 self.listener.take(self, client, VIEW[:size])
 
+    def unreadable(self, error: OSError) -> None:
+        """Reading a datagram has failed."""
+        if self._socket.fileno() >= 0:  # its last session has not just ended
+            self.listener.lost(error)
+
+    def expect_headers(self, trusted: Access | None) -> None:
+        """Whether datagrams begin with a PROXY header from now on, and who may send them."""
+        self._handler = Unwrapper(self, trusted).ready if trusted else self.ready
+        if self._watched:
+            self._reactor.handlers[self._fd] = self._handler
+
+    def pass_on(self, client: NamedClient, data: memoryview, unwrapper: Unwrapper) -> None:
+        """Pass on a datagram of a client that its header names."""
+        session = self._sessions.get(client)
+        if (session is None or not session.send(data)) and self._open:
+            self.listener.take(unwrapper, client, data)
+
     def address_of(self, client: Any) -> tuple[str, int]:
         """The client's host and port."""
         return client[0], client[1]
+
+    def header_of(self, client: Any) -> Header:
+        """The PROXY header that tells of a client: its address, and the one that it spoke to."""
+        address = self.address_of(client)
+        return between(AF_INET6 if ":" in address[0] else AF_INET, address, self._asked_at(client))
+
+    def _asked_at(self, _client: Any) -> tuple[str, int]:
+        host, port, *_ = self._socket.getsockname()
+        return host, port
 
     @property
     def in_use(self) -> bool:
@@ -131,7 +161,7 @@ class Receiver:
             with contextlib.suppress(BlockingIOError):
                 for _ in range(LAST):
                     self._socket.recv(0, socket.MSG_PEEK)
-                    self.ready(0)
+                    self._handler(0)
             self._open = False
             self._close_unused()
 
@@ -159,7 +189,7 @@ class AnywhereReceiver(Receiver):
         else:
             sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
             self._level, self._kind = socket.IPPROTO_IP, IP_PKTINFO
-        self._receive = self._receive_where
+        self.receive = self._receive_where
         self.reply = self._reply_from
 
     def _receive_where(self, buffer: bytearray) -> tuple[int, Any]:
@@ -174,6 +204,11 @@ class AnywhereReceiver(Receiver):
 
     def address_of(self, client: Any) -> tuple[str, int]:
         return client[0][0], client[0][1]
+
+    def _asked_at(self, client: Any) -> tuple[str, int]:
+        _, where = client
+        host = socket.inet_ntop(AF_INET6, where[:16]) if self._six else socket.inet_ntop(AF_INET, where[4:8])
+        return host, self._socket.getsockname()[1]
 
 
 def receiver_of(listener: UdpListener, sock: socket.socket) -> Receiver:

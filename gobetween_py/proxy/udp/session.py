@@ -10,16 +10,43 @@ from __future__ import annotations
 from array import array
 from collections.abc import Hashable
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from balancer import RX, TOTAL, TX, Backend
 from gobetween_py.proxy.reason import BACKEND, CLIENT, Reason
 from gobetween_py.proxy.udp.buffer import BUFFER, BURST, VIEW
-from gobetween_py.proxy.udp.upstream import connected
 
 if TYPE_CHECKING:
-    from gobetween_py.proxy.udp.receiver import Receiver
+    from gobetween_py.proxy.proxy_protocol import Header
+    from gobetween_py.proxy.udp.listener import UdpListener
     from gobetween_py.proxy.wheel import Slot, Wheel
+
+
+class Origin(Protocol):
+    """Where datagrams come in: a receiver, or what takes PROXY headers off what it receives.
+
+    A client has a name there, which only it understands.
+    """
+
+    listener: UdpListener
+
+    def reply(self, data: memoryview, client: Any, /) -> object:
+        """Send an answer to a client. Raises OSError."""
+
+    def address_of(self, client: Any, /) -> tuple[str, int]:
+        """The client's host and port."""
+
+    def header_of(self, client: Any, /) -> Header:
+        """The PROXY header that tells of a client."""
+
+    def begun(self, session: Session, /) -> None:
+        """The datagrams of its client are for this session from now on."""
+
+    def forget(self, session: Session, /) -> None:
+        """The session takes no more datagrams of its client."""
+
+    def ended(self, session: Session, /) -> None:
+        """The session sends no more answers."""
 
 
 class Session:
@@ -61,12 +88,9 @@ class Session:
     relaying = True
     server_name = ""
 
-    def __init__(self, receiver: Receiver, client: Hashable, backend: Backend, dials: int) -> None:
+    def __init__(self, receiver: Origin, client: Hashable, backend: Backend, dials: int) -> None:
         self.listener = listener = receiver.listener
-        if listener.source is None:
-            self.upstream = connected(backend)
-        else:
-            self.upstream = connected(backend, listener.source, *receiver.address_of(client))
+        self.upstream = listener.dial(receiver, client, backend)
         self.receiver = receiver
         self.client = client
         self.backend = backend

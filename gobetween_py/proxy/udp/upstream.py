@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 from balancer import Backend
 from gobetween_py.proxy.connection import AF_UNIX, CSocket
 from gobetween_py.proxy.source import Source
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 DATAGRAM = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 
 
-def connected(backend: Backend, source: Source | None = None, host: str = "", port: int = 0) -> CSocket:
+class IntroducingSocket(CSocket):
+    """Sends a header at the start of each datagram, and counts only what comes after it as sent."""
+
+    __slots__ = ("header",)
+
+    def __init__(self, family: int, kind: int, header: bytes) -> None:
+        super().__init__(family, kind)
+        self.header = header
+
+    def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:
+        return self.sendmsg((self.header, data), (), flags) - len(self.header)
+
+
+def connected(
+    backend: Backend, source: Source | None = None, host: str = "", port: int = 0, *, header: bytes = b""
+) -> CSocket:
     """Return a non-blocking socket connected to the backend.
 
     Args:
+        header: goes before each datagram.
         source: what address it is to have; None = as the kernel chooses.
         host, port: of the client, where there is one.
 
@@ -22,7 +42,10 @@ def connected(backend: Backend, source: Source | None = None, host: str = "", po
         SourceError: the address cannot be had.
         OSError: there is no fd or port left, or no way to the backend.
     """
-    upstream = CSocket(backend.family, DATAGRAM)
+    if header:
+        upstream: CSocket = IntroducingSocket(backend.family, DATAGRAM, header)
+    else:
+        upstream = CSocket(backend.family, DATAGRAM)
     try:
         if source is not None:
             source.take(upstream, backend.family, host, port)

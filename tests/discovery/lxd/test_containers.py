@@ -43,15 +43,16 @@ def test_the_first_global_address_of_the_interface_is_the_backends() -> None:
     assert backend(entry(*ADDRESSES, interface="eth1"), lxd_container_interface="eth1").address == "10.0.0.1:80"
 
 
-def test_settings_of_the_container_say_port_interface_and_sni() -> None:
-    config = {"user.port": "8080", "user.interface": "eth1", "user.sni": "a.example"}
+def test_settings_of_the_container_say_port_interface_sni_and_proxy_header() -> None:
+    config = {"user.port": "8080", "user.interface": "eth1", "user.sni": "a.example", "user.proxy": "2"}
     keys = {
         "lxd_container_port_key": "user.port",
         "lxd_container_interface_key": "user.interface",
         "lxd_container_sni_key": "user.sni",
+        "lxd_container_proxy_protocol_key": "user.proxy",
     }
     assert backend(entry(*ADDRESSES, interface="eth1", config=config), **keys) == BackendSpec(
-        "10.0.0.1", 8080, sni="a.example"
+        "10.0.0.1", 8080, sni="a.example", proxy_protocol="2"
     )
     assert backend(entry(*ADDRESSES), **keys) == BackendSpec("10.0.0.1", 80)
 

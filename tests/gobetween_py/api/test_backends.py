@@ -128,7 +128,10 @@ async def test_numbers_are_changed_and_taken_back_and_the_rest_stays() -> None:
         assert (reply.body["weight"], reply.body["priority"], reply.body["manual"]) == (7, 4, False)
         await discover(running, FOUND)
         assert (await listed(running))[FOUND]["weight"] == 7
-        reply = await running.call("PATCH", path, dict.fromkeys(("weight", "priority", "max_connections", "sni")))
+        reply = await running.call("PATCH", path, {"proxy_protocol": "2"})
+        assert (reply.body["sni"], reply.body["proxy_protocol"]) == ("x.y", "2")
+        keys = ("weight", "priority", "max_connections", "sni", "proxy_protocol")
+        reply = await running.call("PATCH", path, dict.fromkeys(keys))
         assert (reply.body["weight"], reply.body["priority"]) == (1, 1)  # what discovery said last
         assert running.web.overlay.overrides == {}
 

@@ -104,7 +104,7 @@ def test_several_rules_of_a_section_are_told_of_together() -> None:
     found = told({"servers": {"a": server(protocol="udp", backends_tls={}, proxy_protocol={})}})
     assert {text.partition(":")[0] for text in found} >= {
         "servers.a.backends_tls",
-        "servers.a.proxy_protocol",
+        "servers.a.proxy_protocol.version",
         "servers.a",
     }
 

@@ -172,6 +172,23 @@ def test_a_client_of_a_dual_stack_socket_is_told_as_ipv4() -> None:
     assert pp.between(socket.AF_INET6, ("::1", 5), ("::1", 6)).family == socket.AF_INET6
 
 
+@pytest.mark.parametrize(
+    ("certified", "resumed", "start"),
+    [
+        (False, False, "01 00000001"),
+        (False, True, "01 00000001"),
+        (True, False, "07 00000000"),
+        (True, True, "05 00000000"),
+    ],
+)
+def test_what_tls_a_client_speaks(certified: bool, resumed: bool, start: str) -> None:
+    """Bits: over TLS, certified in this connection, certified in its session; then 0 where that was verified."""
+    name = "Jörg" if certified else ""
+    value = pp.ssl_information(version="TLSv1.3", cipher="X", common_name=name, certified=certified, resumed=resumed)
+    told = b"\x21\0\7TLSv1.3" + (b"\x22\0\5J\xc3\xb6rg" if certified else b"") + b"\x23\0\1X"
+    assert value == bytes.fromhex(start) + told
+
+
 def test_too_much_to_tell_is_an_error() -> None:
     with pytest.raises(ValueError, match="more than 4096 bytes"):
         build_v2(Header(V4.family, V4.source, V4.destination, ((0xE0, bytes(4096)),)))
