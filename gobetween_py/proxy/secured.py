@@ -127,6 +127,8 @@ class SecuredConnection(StagedConnection):
             super().connect()
         else:
             self._enter(self.client_speaks, self._client_late, termination.timeout)
+            if self.seen:  # what came along with a PROXY header, or was looked at, brings no event again
+                self._queue(self._shake_client)
 
     def client_speaks(self, events: int) -> None:
         """There may be more of the client's handshake, or room for ours."""

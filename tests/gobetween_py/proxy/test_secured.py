@@ -7,13 +7,17 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from balancer import REFUSED, BackendSpec, Counters, Pool
+from balancer.sni import ServerNames
 from gobetween_py.config.tls import BackendsTls, CertificateFiles, Tls
 from gobetween_py.proxy import proxy_protocol
+from gobetween_py.proxy.access import Access
+from gobetween_py.proxy.proxy_protocol import Header, build_v2
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.secured import Origination, Termination, name_of
 from gobetween_py.proxy.settings import Settings
@@ -260,6 +264,59 @@ async def test_a_client_resumes_its_session(ends: MakeEnds) -> None:
         assert isinstance(again, TlsPeer)
         assert again.tls.session_reused
         await again.close()
+        await backend.close()
+
+
+@pytest.mark.parametrize("first", ["PROXY header", "server name"])
+async def test_a_hello_that_is_there_when_its_turn_comes_is_not_waited_for(ends: MakeEnds, first: str) -> None:
+    """It came together with the header, or the stage before has only looked at it: no event tells of it again."""
+    it = ends("client", timeout=30.0)
+    async with Rig(settings=it.settings) as rig:
+        if first == "PROXY header":
+            stages = Stages(termination=it.termination, trusted=Access([], default=True))
+        else:
+            stages = Stages(termination=it.termination, route=ServerNames(rig.pool, "default").pick)
+        rig.listener.configure(Settings(stages=stages))
+        sock = await rig.connect()
+        client = TlsPeer(sock, it.client_context, "localhost")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.tls.do_handshake()
+        header = build_v2(Header()) if first == "PROXY header" else b""
+        await rig.send(sock, header + client._out.read())
+        await client.handshake()
+        backend = await it.backend(rig)
+        await client.send(b"question")
+        assert await backend.receive() == b"question"
+        await client.close()
+        await backend.close()
+
+
+@pytest.mark.parametrize("received", [False, True])
+async def test_the_backend_is_told_of_the_clients_tls(ends: MakeEnds, received: bool) -> None:
+    """Of the TLS that ends here, unless the client's own header tells of another."""
+    trusted = Access([(True, ip_network("127.0.0.0/8"))], default=False) if received else None
+    it = ends("client", version="2", tlvs=frozenset({"ssl"}), trusted=trusted)
+    tlvs = ((proxy_protocol.SSL, b"as a balancer before us saw it"),)
+    header = Header(socket.AF_INET, ("192.0.2.7", 1), ("192.0.2.8", 2), tlvs)
+    async with Rig(settings=it.settings) as rig:
+        sock = await rig.connect()
+        if received:
+            await rig.send(sock, build_v2(header))
+        client = TlsPeer(sock, it.client_context, "localhost")
+        await client.handshake()
+        backend = await it.backend(rig)
+        parsed = proxy_protocol.parse(await backend.receive())
+        assert parsed is not None
+        value = parsed[0].value(proxy_protocol.SSL)
+        assert value is not None
+        cipher = client.tls.cipher()
+        assert cipher is not None
+        if received:
+            assert parsed[0] == header
+        else:
+            assert value.startswith(bytes.fromhex("01 00000001"))
+            assert value.endswith(b"\x21\0\7TLSv1.3\x23\0" + bytes([len(cipher[0])]) + cipher[0].encode())
+        await client.close()
         await backend.close()
 
 
