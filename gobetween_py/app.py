@@ -211,7 +211,7 @@ class App:
         async with self._changing:
             self._require(name)
             server = self.servers[name]
-            config = with_backends(self.config, name, server.overlay.overrides.values())
+            config = with_backends(self.config, name, server.supply.overlay.overrides.values())
             await self._origin.keep_backends(config, name)
             self._fleet.config = config
             server.config = config.servers[name]

@@ -38,8 +38,8 @@ class Edits:
             deadline: seconds after which a backend in state drain loses the connections that it still has; None =
                 never. One in state maint loses them at once.
         """
-        self._server.overlay.set(override)
-        await self._server.refresh()
+        self._server.supply.overlay.set(override)
+        await self._server.supply.refresh()
         await self._end(override.key, {"ready": None, "drain": deadline, "maint": 0.0}[override.state])
 
     async def remove(self, key: Key, deadline: float | None = None) -> None:
@@ -48,9 +48,9 @@ class Edits:
         Args:
             deadline: seconds after which it loses the connections that it still has; None = never.
         """
-        found = self._server.overlay.is_found(key)
-        self._server.overlay.remove(key)
-        await self._server.refresh()
+        found = self._server.supply.overlay.is_found(key)
+        self._server.supply.overlay.remove(key)
+        await self._server.supply.refresh()
         await self._end(key, None if found else deadline)
 
     def deadline(self, key: Key) -> float | None:
@@ -84,8 +84,8 @@ class Edits:
 
     def _is_leaving(self, key: Key) -> bool:
         """Whether it is drained or gone: a reload may have let it in again, and discovery may find it again."""
-        override = self._server.overlay.overrides.get(key)
-        return override.state == "drain" if override else not self._server.overlay.is_found(key)
+        override = self._server.supply.overlay.overrides.get(key)
+        return override.state == "drain" if override else not self._server.supply.overlay.is_found(key)
 
     async def _close(self, key: Key) -> None:
         server, backend = self._server, self._server.pool.find(*key)

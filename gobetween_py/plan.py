@@ -99,9 +99,9 @@ class Plan:
             self.starting[name] = self._make(name, new.servers[name], self._handover.sockets[name])
         for name in self._changed:
             server, config = self._running[name], new.servers[name]
-            discovery = server.discovery_of(config) if config.discovery != server.config.discovery else None
+            discovery = server.supply.discovery_of(config) if config.discovery != server.config.discovery else None
             check_source(name, config)
-            health = server.health_of(config) if _checks(config) != _checks(server.config) else None
+            health = server.supply.health_of(config) if _checks(config) != _checks(server.config) else None
             tls = server.tls_of(config) if _tls(config) != _tls(server.config) else None
             self.changing.append(Change(server, config, self._handover.sockets.get(name), discovery, health, tls))
         for key, make_site in self._sections.items():

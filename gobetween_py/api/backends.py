@@ -123,7 +123,7 @@ async def listed(call: Call) -> web.StreamResponse:
     snapshot = call.snapshot
 
     def shown(backend: Backend) -> bool:
-        override = server.overlay.overrides.get(backend.key)
+        override = server.supply.overlay.overrides.get(backend.key)
         return (
             query.state in (None, override.state if override else "ready")
             and query.manual in (None, override is not None and override.manual)
@@ -151,7 +151,7 @@ async def add(call: Call) -> web.StreamResponse:
         proxy_protocol=new.proxy_protocol,
         state=new.state,
     )
-    before = server.overlay.overrides.get(override.key)
+    before = server.supply.overlay.overrides.get(override.key)
     if before is not None and before.manual:
         raise Refusal(409, f"backend {override.address} of server {server.name!r} was added by hand already")
     await server.edits.set(override)
@@ -164,7 +164,7 @@ async def add(call: Call) -> web.StreamResponse:
 async def change(call: Call) -> web.StreamResponse:
     """Change a backend: its numbers, or its state. It outlives what discovery says later."""
     server, backend, wanted = call.server, call.backend, call.body
-    before = server.overlay.overrides.get(backend.key) or Override(address=backend.address, manual=False)
+    before = server.supply.overlay.overrides.get(backend.key) or Override(address=backend.address, manual=False)
     update = {name: getattr(wanted, name) for name in wanted.model_fields_set - {"deadline"}}
     if "state" in update:
         update["state"] = wanted.state or "ready"
@@ -180,10 +180,10 @@ async def change(call: Call) -> web.StreamResponse:
 async def remove(call: Call) -> web.StreamResponse:
     """Remove a backend that was added by hand. It gets no new connections; it is listed until its last one ends."""
     server, key = call.server, call.key
-    override = server.overlay.overrides.get(key)
+    override = server.supply.overlay.overrides.get(key)
     if override is None and server.pool.find(*key) is None:
         raise no_backend(server, call.request.match_info["address"])
-    if override is None or (server.overlay.is_found(key) and not override.manual):
+    if override is None or (server.supply.overlay.is_found(key) and not override.manual):
         raise Refusal(409, "it was not added by hand: set its state to drain or maint instead")
     await server.edits.remove(key, call.query.deadline)
     await _keep(call)
@@ -206,7 +206,7 @@ def _answer(call: Call, backend: Backend, status: int = 200) -> web.Response:
 
 def _view(snapshot: Snapshot, backend: Backend) -> BackendView:
     server = snapshot.server
-    override = server.overlay.overrides.get(backend.key)
+    override = server.supply.overlay.overrides.get(backend.key)
     closes_at = server.edits.deadline(backend.key)
     return {
         **snapshot.of(backend),

@@ -88,7 +88,7 @@ async def healthchecks(call: Call) -> web.StreamResponse:
 
 def _health(server: Server, backend: Backend) -> BackendHealth | None:
     """None for a backend that is gone, and has connections still: it is not checked any more."""
-    condition = server.health.conditions.get(backend)
+    condition = server.supply.health.conditions.get(backend)
     if condition is None:
         return None
     return {
@@ -125,7 +125,7 @@ def _servers(call: Call) -> Iterable[Server]:
 
 
 def _discovery(server: Server) -> DiscoveryStatus:
-    status = server.discovery.status
+    status = server.supply.discovery.status
     return {
         "server": server.name,
         "kind": server.config.discovery.kind,

@@ -143,7 +143,7 @@ def pieces(servers: Iterable[Server], reloads: ReloadStatus, lag: Lag) -> Iterat
     for health in HEALTH:
         yield from _family(health, ["server", "host", "port"], _of_conditions(taken, health))
     for status in DISCOVERY:
-        of = ((s.name, s.server.config.discovery.kind, s.server.discovery.status) for s in taken)
+        of = ((s.name, s.server.config.discovery.kind, s.server.supply.discovery.status) for s in taken)
         yield from _family(status, ["server", "kind"], (([name, kind], status.read(found)) for name, kind, found in of))
 
 
@@ -152,7 +152,7 @@ def _of_conditions(taken: Iterable[Snapshot], series: Series[Condition]) -> Iter
     for snapshot in taken:
         options = snapshot.server.config.healthcheck
         if options.kind != NONE or options.max_fails:
-            conditions = snapshot.server.health.conditions
+            conditions = snapshot.server.supply.health.conditions
             for backend in snapshot.backends:
                 if condition := conditions.get(backend):
                     yield [snapshot.name, backend.host, str(backend.port)], series.read(condition)

@@ -22,7 +22,7 @@ async def listed(running: Running, query: str = "") -> dict[str, dict[str, Any]]
 async def discover(running: Running, *lines: str) -> None:
     """Discovery finds these now."""
     specs = [BackendSpec(host, int(port)) for host, _, port in (line.partition(":") for line in lines)]
-    await running.web._apply(specs)  # as its loop does with an answer
+    await running.web.supply.apply(specs)  # as its loop does with an answer
 
 
 async def test_a_backend_is_listed_with_what_is_counted_and_what_is_set() -> None:
@@ -133,7 +133,7 @@ async def test_numbers_are_changed_and_taken_back_and_the_rest_stays() -> None:
         keys = ("weight", "priority", "max_connections", "sni", "proxy_protocol")
         reply = await running.call("PATCH", path, dict.fromkeys(keys))
         assert (reply.body["weight"], reply.body["priority"]) == (1, 1)  # what discovery said last
-        assert running.web.overlay.overrides == {}
+        assert running.web.supply.overlay.overrides == {}
 
 
 async def test_a_drained_backend_keeps_its_connections_and_gets_no_new_ones() -> None:
@@ -299,7 +299,7 @@ async def test_backends_are_set_by_the_config_too() -> None:
 
 async def test_ten_thousand_backends_are_listed_and_nobody_waits_for_them() -> None:
     async with Running(API + server("web")) as running:
-        await running.web._apply([BackendSpec(f"10.0.{i // 250}.{i % 250}", 80) for i in range(10_000)])
+        await running.web.supply.apply([BackendSpec(f"10.0.{i // 250}.{i % 250}", 80) for i in range(10_000)])
         turns = 0
         asked = asyncio.create_task(running.call("GET", "/servers/web/backends"))
         while not asked.done():

@@ -38,7 +38,7 @@ async def test_health_checks_tell_what_they_saw() -> None:
     async with Echo() as alive, Running(API + server("web", alive.line, "127.0.0.1:1") + check) as running:
 
         def all_were_checked() -> bool:
-            conditions = running.web.health.conditions
+            conditions = running.web.supply.health.conditions
             return len(conditions) == 2 and all(condition.runs for condition in conditions.values())
 
         await running.until(all_were_checked)

@@ -108,7 +108,7 @@ async def test_series_of_what_is_gone_are_removed_and_totals_stay() -> None:
         await exchange(reader, writer, b"x" * 10)
         writer.close()
         await running.until(lambda: not running.web.open_connections)
-        await running.web._apply([])
+        await running.web.supply.apply([])
         await running.app.remove("db")
         text = await scrape(running)
         assert f'port="{backend.port}"' not in text
@@ -139,10 +139,12 @@ async def test_backends_that_come_and_go_leave_nothing_behind() -> None:
     async with Running(METRICS + server("web") + check) as running:
         sizes = []
         for number in range(10):
-            await running.web._apply([BackendSpec(f"127.1.{number}.{i}", 9) for i in range(1, 51)])
+            await running.web.supply.apply([BackendSpec(f"127.1.{number}.{i}", 9) for i in range(1, 51)])
             text = await scrape(running)
             assert set(re.findall(r'host="127\.1\.(\d+)\.', text)) == {str(number)}
-            sizes.append((len(text.splitlines()), len(running.web.counters.values), len(running.web.health.conditions)))
+            sizes.append(
+                (len(text.splitlines()), len(running.web.counters.values), len(running.web.supply.health.conditions))
+            )
         assert len(set(sizes[1:])) == 1  # while they are exchanged there are counters for both
 
 
@@ -230,7 +232,7 @@ async def test_reloads_discovery_and_the_process_are_told_of() -> None:
 async def test_health_is_told_of_where_somebody_asks_for_it() -> None:
     check = '[servers.web.healthcheck]\nkind = "ping"\ninterval = "50ms"\n'
     async with Running(METRICS + server("web", "127.0.0.1:1") + check + server("db", "127.0.0.1:2")) as running:
-        await running.until(lambda: all(c.runs for c in running.web.health.conditions.values()))
+        await running.until(lambda: all(c.runs for c in running.web.supply.health.conditions.values()))
         samples = samples_of(await scrape(running))
         runs = {
             dict(labels)["server"]: v
@@ -243,7 +245,7 @@ async def test_health_is_told_of_where_somebody_asks_for_it() -> None:
 
 async def test_ten_thousand_backends_are_one_group_a_family_and_nobody_waits_for_them() -> None:
     async with Running(METRICS + server("web")) as running:
-        await running.web._apply([BackendSpec(f"10.0.{i // 250}.{i % 250}", 80) for i in range(10_000)])
+        await running.web.supply.apply([BackendSpec(f"10.0.{i // 250}.{i % 250}", 80) for i in range(10_000)])
         turns = 0
         scraping = asyncio.create_task(scrape(running))
         while not scraping.done():
