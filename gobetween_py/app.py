@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
-import os
-import resource
 import signal
-import socket
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import uvloop
@@ -25,9 +20,12 @@ from gobetween_py.bind import BindError
 from gobetween_py.config import Config, ConfigErrors, Problem
 from gobetween_py.config.dump import unmasked
 from gobetween_py.config.edit import ClashError, with_backends, with_server, with_table
+from gobetween_py.edits import Edit
 from gobetween_py.fleet import Fleet
 from gobetween_py.metrics.endpoint import Endpoint as MetricsEndpoint
 from gobetween_py.origin import Origin
+from gobetween_py.overlay import Key
+from gobetween_py.process import holding_pid, notify, raise_file_limit
 from gobetween_py.profiler.endpoint import Endpoint as ProfilerEndpoint
 from gobetween_py.reload import Difference, NameTakenError, Outcome, Status, UnknownServerError
 from gobetween_py.sources.contract import Source
@@ -47,9 +45,9 @@ def run(config: Config, source: Source | None = None, *, watch: bool = False, pi
         logs.configure(config.logging.level, config.logging.output, config.logging.format, secrets=config.secrets())
     except OSError as error:
         return _refuse(f"logging.output: cannot write {config.logging.output}: {error.strerror}")
-    _raise_file_limit()
+    raise_file_limit()
     try:
-        with _pidfile(pidfile):
+        with holding_pid(pidfile):
             uvloop.run(App(config, source).run(watch=watch))
     except (BindError, CertificateError, OutputError) as error:
         return _refuse(str(error))
@@ -202,19 +200,30 @@ class App:
             self._require(name)
             await self._edit(with_table(self.config, name, None), name, None)
 
-    async def keep_backends(self, name: str) -> None:
-        """What is set by hand about a server's backends stands in its config from now on.
+    async def edit_backend(self, name: str, key: Key, edit: Edit, deadline: float | None = None) -> None:
+        """Set something about a backend of a server by hand.
+
+        Args:
+            edit: gets what is set about it, and returns what is to be set; may raise, then nothing is changed.
+            deadline: of Edits.set or Edits.remove.
 
         Raises:
-            UnknownServerError, PersistError: the config was not changed.
+            UnknownServerError, PersistError, and what `edit` raises: nothing was changed.
         """
         async with self._changing:
             self._require(name)
             server = self.servers[name]
-            config = with_backends(self.config, name, server.supply.overlay.overrides.values())
+            override = edit(server.supply.overlay.overrides.get(key))
+            others = {other: each for other, each in server.supply.overlay.overrides.items() if other != key}
+            wanted = others if override is None else {**others, key: override}
+            config = with_backends(self.config, name, wanted.values())
             await self._origin.keep_backends(config, name)
             self._fleet.config = config
             server.config = config.servers[name]
+            if override is None:
+                await server.edits.remove(key, deadline)
+            else:
+                await server.edits.set(override, deadline)
 
     async def _reload_on_hangup(self) -> None:
         while True:
@@ -274,19 +283,6 @@ class App:
         self._stop.set()
 
 
-def notify(state: str) -> None:
-    """Tell systemd our state, if it asked (sd_notify(3)): "READY=1", "STOPPING=1". Who does not listen misses it."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if address:
-        with (
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock,
-            contextlib.suppress(OSError),
-        ):
-            # "@" stands for the NUL byte of an abstract socket.
-            sock.connect("\0" + address[1:] if address.startswith("@") else address)
-            sock.send(state.encode())
-
-
 def _failed(cause: str, reason: str) -> Outcome:
     return Outcome(cause, (Problem("", reason),))
 
@@ -294,26 +290,3 @@ def _failed(cause: str, reason: str) -> Outcome:
 def _refuse(message: str) -> int:
     print(f"pygobetween: {message}", file=sys.stderr)
     return 1
-
-
-def _raise_file_limit() -> None:
-    """A connection costs two fds, so ask for all that we may have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-@contextlib.contextmanager
-def _pidfile(path: Path | None) -> Iterator[None]:
-    """Hold our pid in a file while we run."""
-    if path is None:
-        yield
-        return
-    mine = f"{os.getpid()}\n"
-    path.write_text(mine)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            if path.read_text() == mine:
-                path.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from gobetween_py.config.override import Override
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from gobetween_py.server import Server
 
 log = logging.getLogger("pygobetween.server")
+
+Edit = Callable[[Override | None], Override | None]
+"""From what is set by hand about a backend to what is to be set; None = nothing."""
 
 
 class _Deadline(NamedTuple):

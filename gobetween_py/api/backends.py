@@ -18,6 +18,8 @@ from gobetween_py.api.reply import when
 from gobetween_py.api.route import Call, Query, no_backend, no_server
 from gobetween_py.config.override import Override, ProxyProtocol, State
 from gobetween_py.config.persist import PersistError
+from gobetween_py.edits import Edit
+from gobetween_py.overlay import Key
 from gobetween_py.reload import UnknownServerError
 from gobetween_py.section import Count, RuleError, Section
 from gobetween_py.stats import BackendStats, Snapshot
@@ -136,13 +138,13 @@ async def listed(call: Call) -> web.StreamResponse:
 
 async def one(call: Call) -> web.StreamResponse:
     """A backend of a server."""
-    return _answer(call, call.backend)
+    return _answer(call, call.backend.key)
 
 
 async def add(call: Call) -> web.StreamResponse:
     """Add a backend by hand. It stays, whatever discovery finds, until it is removed by hand."""
-    server, new = call.server, call.body
-    override = Override(
+    new = call.body
+    wanted = Override(
         address=new.address,
         weight=new.weight,
         priority=new.priority,
@@ -151,57 +153,63 @@ async def add(call: Call) -> web.StreamResponse:
         proxy_protocol=new.proxy_protocol,
         state=new.state,
     )
-    before = server.supply.overlay.overrides.get(override.key)
-    if before is not None and before.manual:
-        raise Refusal(409, f"backend {override.address} of server {server.name!r} was added by hand already")
-    await server.edits.set(override)
-    await _keep(call)
-    backend = server.pool.find(*override.key)
-    assert backend is not None
-    return _answer(call, backend, 201)
+
+    def edit(before: Override | None) -> Override:
+        if before is not None and before.manual:
+            raise Refusal(409, f"backend {wanted.address} of server {call.name!r} was added by hand already")
+        return wanted
+
+    await _edit(call, wanted.key, edit)
+    return _answer(call, wanted.key, 201)
 
 
 async def change(call: Call) -> web.StreamResponse:
     """Change a backend: its numbers, or its state. It outlives what discovery says later."""
-    server, backend, wanted = call.server, call.backend, call.body
-    before = server.supply.overlay.overrides.get(backend.key) or Override(address=backend.address, manual=False)
+    backend, wanted = call.backend, call.body
+    nothing = Override(address=backend.address, manual=False)
     update = {name: getattr(wanted, name) for name in wanted.model_fields_set - {"deadline"}}
     if "state" in update:
         update["state"] = wanted.state or "ready"
-    after = before.model_copy(update=update)
-    if after == Override(address=backend.address, manual=False):
-        await server.edits.remove(backend.key)
-    else:
-        await server.edits.set(after, wanted.deadline)
-    await _keep(call)
-    return _answer(call, backend)
+
+    def edit(before: Override | None) -> Override | None:
+        after = (before or nothing).model_copy(update=update)
+        return None if after == nothing else after
+
+    await _edit(call, backend.key, edit, wanted.deadline)
+    return _answer(call, backend.key)
 
 
 async def remove(call: Call) -> web.StreamResponse:
     """Remove a backend that was added by hand. It gets no new connections; it is listed until its last one ends."""
-    server, key = call.server, call.key
-    override = server.supply.overlay.overrides.get(key)
-    if override is None and server.pool.find(*key) is None:
-        raise no_backend(server, call.request.match_info["address"])
-    if override is None or (server.supply.overlay.is_found(key) and not override.manual):
-        raise Refusal(409, "it was not added by hand: set its state to drain or maint instead")
-    await server.edits.remove(key, call.query.deadline)
-    await _keep(call)
+    key = call.key
+
+    def edit(before: Override | None) -> None:
+        server = call.server
+        if before is None and server.pool.find(*key) is None:
+            raise no_backend(server, call.request.match_info["address"])
+        if before is None or (server.supply.overlay.is_found(key) and not before.manual):
+            raise Refusal(409, "it was not added by hand: set its state to drain or maint instead")
+
+    await _edit(call, key, edit, call.query.deadline)
     return reply.small(None)
 
 
-async def _keep(call: Call) -> None:
-    """Make the config tell of what was set by hand."""
+async def _edit(call: Call, key: Key, edit: Edit, deadline: float | None = None) -> None:
+    """Raises Refusal for what stands in the way."""
     try:
-        await call.app.keep_backends(call.name)
+        await call.app.edit_backend(call.name, key, edit, deadline)
     except UnknownServerError:
         raise no_server(call.name) from None
     except PersistError as error:
-        raise Refusal(500, f"it is changed, but until the next reload only: {error}") from None
+        raise Refusal(500, f"nothing was changed: {error}") from None
 
 
-def _answer(call: Call, backend: Backend, status: int = 200) -> web.Response:
-    return reply.small(_view(call.snapshot, backend), status)
+def _answer(call: Call, key: Key, status: int = 200) -> web.Response:
+    snapshot = call.snapshot
+    backend = call.server.pool.find(*key)
+    if backend is None:  # a reload came in between
+        raise Refusal(404, "the backend has gone meanwhile")
+    return reply.small(_view(snapshot, backend), status)
 
 
 def _view(snapshot: Snapshot, backend: Backend) -> BackendView:

@@ -14,6 +14,7 @@ from tests.services.apt import Unavailable
 from tests.services.balancer import Balancer
 from tests.services.certificates import Authority
 from tests.services.consul import Consul
+from tests.services.jsonapi import ApiError, JsonApi
 from tests.services.nginx import Nginx
 from tests.services.ports import free_port
 from tests.services.process import LOOPBACK
@@ -77,6 +78,26 @@ class TestUrl:
         assert following.said("can be read again")
         assert following.balancer.log_text().count("Connection refused") == 1
         assert following.reloads() == 2
+
+    def test_cannot_be_written_to(self, serve: Serve, echo: Echo, nginx: Nginx):
+        """With persist every change is refused, of which the start warns; without it changes outlive reloads."""
+        port, api_port = free_port(), free_port()
+        text = f'[api]\nenabled = true\nbind = "{LOOPBACK}:{api_port}"\npersist = true\n' + config(echo, port)
+        nginx.write("lb.toml", text.encode())
+        following = Following(serve, echo, ["from-url", f"{nginx.url}/lb.toml"])
+        assert following.said(f"api.persist: {nginx.url}/lb.toml cannot be written: changes are refused")
+        api = JsonApi(LOOPBACK, api_port)
+        drain = ("PATCH", f"/servers/s{port}/backends/{echo.line}", {"state": "drain"})
+        for method, path, body in (drain, ("DELETE", f"/servers/s{port}", None)):
+            with pytest.raises(ApiError, match="nothing was changed") as refused_:
+                api.request(method, path, body)
+            assert refused_.value.status == 500
+        assert following.serves(port)
+        nginx.write("lb.toml", text.replace("persist = true", "persist = false").encode())
+        api.post("/reload")
+        api.request(*drain)
+        assert api.post("/reload")["by_hand"]["kept"] == [f"s{port}"]
+        assert api.get(drain[1])["state"] == "drain"
 
     def test_in_json_with_variables(self, serve: Serve, echo: Echo, nginx: Nginx):
         port = free_port()

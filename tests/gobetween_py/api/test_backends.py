@@ -1,6 +1,7 @@
 """Backends by hand: added, changed, drained, removed; what discovery says later changes none of it."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -8,6 +9,8 @@ import pytest
 
 from balancer import BackendSpec
 from gobetween_py.config import load
+from gobetween_py.sources.contract import Reading
+from gobetween_py.sources.file import FileSource
 from tests.gobetween_py.running import API, Echo, Running, exchange, is_cut, server
 
 FOUND = "127.0.0.1:1"
@@ -288,6 +291,39 @@ async def test_what_is_set_by_hand_stands_in_the_dump() -> None:
             "10.0.0.1:80": (True, "ready"),
             FOUND: (False, "maint"),
         }
+
+
+async def test_what_cannot_be_written_into_the_config_is_not_done(tmp_path: Path) -> None:
+    text = f"{API}persist = true\n{server('web', FOUND)}"
+    file = tmp_path / "lb.toml"
+    file.write_text(text)
+    async with Running(text, source=FileSource(file, Reading())) as running:
+        await running.call("POST", "/servers/web/backends", {"host": "10.0.0.1", "port": 80})
+        before = await listed(running)
+        file.write_text("[servers.web")  # somebody is editing it
+        for method, path, body in (
+            ("POST", "/servers/web/backends", {"host": "10.0.0.2", "port": 80}),
+            ("PATCH", f"/servers/web/backends/{FOUND}", {"state": "drain"}),
+            ("DELETE", "/servers/web/backends/10.0.0.1:80", None),
+        ):
+            reply = await running.call(method, path, body)
+            assert reply.status == 500
+            assert reply.body["error"].startswith("nothing was changed: ")
+        assert await listed(running) == before
+
+
+async def test_of_two_changes_at_once_both_count() -> None:
+    async with Running(API + server("web", FOUND)) as running:
+        path = f"/servers/web/backends/{FOUND}"
+        changes = [{"weight": 7}, {"priority": 3}, {"max_connections": 9}, {"sni": "a.b"}, {"state": "drain"}] * 3
+        await asyncio.gather(*(running.call("PATCH", path, change) for change in changes))
+        backend = await running.get(path)
+        assert {key: backend[key] for change in changes for key in change} == {
+            key: value for change in changes for key, value in change.items()
+        }
+        new = {"host": "10.0.0.1", "port": 80}
+        replies = await asyncio.gather(*(running.call("POST", "/servers/web/backends", new) for _ in range(3)))
+        assert sorted(reply.status for reply in replies) == [201, 409, 409]
 
 
 async def test_backends_are_set_by_the_config_too() -> None:
