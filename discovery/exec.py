@@ -12,6 +12,7 @@ from pydantic import Field
 from discovery.contract import MAX_ANSWER, Answer, Discovery, DiscoveryError, Options
 from discovery.fields import Array, Refers, Text
 from discovery.line import parse_lines
+from discovery.one_line import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class ExecOptions(Options):
 
 
 class Exec(Discovery):
-    """Runs the program for each fetch, in a process group of its own that does not outlive a failed one."""
+    """Runs the program for each fetch, in a process group of its own that is killed where the fetch is given up."""
 
     Options = ExecOptions
     default_timeout = 3.0
@@ -40,7 +41,13 @@ class Exec(Discovery):
         self._told = ""
 
     async def fetch(self) -> Answer:
-        transport, run = await self._start()
+        starting = asyncio.ensure_future(self._start())
+        try:
+            # Cancelled in the middle of it, asyncio would kill the program, but nothing that it has started by then.
+            transport, run = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_abandon)
+            raise
         try:
             await run.finished
         except BaseException:  # the timeout's cancellation too
@@ -101,7 +108,7 @@ class _Run(asyncio.SubprocessProtocol):
     def complaints(self) -> str:
         """The end of what it wrote to stderr, in one line."""
         lines = self._errors.decode(errors="replace").splitlines()
-        return " | ".join(line.strip() for line in lines if line.strip())
+        return one_line(" | ".join(line.strip() for line in lines if line.strip()), MAX_ERRORS)
 
     def _finish(self, error: DiscoveryError | None) -> None:
         if self.finished.done():
@@ -110,6 +117,14 @@ class _Run(asyncio.SubprocessProtocol):
             self.finished.set_result(None)
         else:
             self.finished.set_exception(error)
+
+
+def _abandon(starting: "asyncio.Future[tuple[asyncio.SubprocessTransport, _Run]]") -> None:
+    """Ends what has been started for a fetch that was given up meanwhile."""
+    if not starting.cancelled() and starting.exception() is None:
+        transport, _ = starting.result()
+        _kill_group(transport.get_pid())
+        transport.close()
 
 
 def _kill_group(leader: int) -> None:

@@ -18,6 +18,7 @@ from balancer.backend import BackendSpec
 from discovery.backoff import Backoff, Pace
 from discovery.contract import MAX_BACKENDS, Answer, Discovery, DiscoveryError, Options
 from discovery.duration import format_duration
+from discovery.one_line import one_line
 from discovery.slices import sliced
 
 logger = logging.getLogger(__name__)
@@ -228,8 +229,8 @@ class Loop:
 
 
 def _explain(error: Exception) -> str:
-    """One line, at most 500 characters."""
-    text = " ".join(str(error).split())[:500]
+    """What is told of an error: one line of some 500 characters at most."""
+    text = one_line(str(error), 500)
     if isinstance(error, DiscoveryError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

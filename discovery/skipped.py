@@ -2,6 +2,8 @@
 
 import logging
 
+from discovery.one_line import one_line
+
 MOST_TOLD = 20
 """Entries named in the log for one answer; of the rest, the number."""
 
@@ -20,7 +22,7 @@ class Skipped:
         """Note one entry, by a text that names it and says what is wrong, without secrets."""
         self._pending += 1
         if len(self._now) < MOST_TOLD:
-            self._now[message[:300]] = None
+            self._now[one_line(message, 300)] = None
 
     def settle(self, logger: logging.Logger, name: str) -> None:
         """The answer is complete: warn of the entries that were not skipped in the answer before, and start over."""

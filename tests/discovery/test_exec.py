@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,19 @@ async def test_at_the_timeout_the_whole_process_group_is_killed(tmp_path: Path) 
     with pytest.raises(asyncio.CancelledError):
         await fetch
     for pid in pids:
+        await _ended(pid)
+
+
+async def test_a_fetch_that_is_given_up_while_its_program_starts_leaves_nothing_running(tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    fetch = asyncio.create_task(shell(f"sleep 600 & echo $$ $! > {file}.new; mv {file}.new {file}; wait").fetch())
+    while not file.exists():
+        await asyncio.sleep(0)
+        time.sleep(0.1)  # the program gets on, and the event loop hears nothing of it
+    fetch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetch
+    for pid in await _pids(file):
         await _ended(pid)
 
 
