@@ -23,7 +23,17 @@ from tests.services.balancer import Balancer
 from tests.services.dig import dig
 from tests.services.jsonapi import JsonApi
 from tests.services.load import DnsLoad, dnsperf
-from tests.services.networks import BACKEND, BACKEND_6, CLIENT, CLIENT_6, FRONT, FRONT_6, Networks
+from tests.services.networks import (
+    BACKEND,
+    BACKEND_6,
+    CLIENT,
+    CLIENT_6,
+    FORBIDDEN,
+    FORBIDDEN_6,
+    FRONT,
+    FRONT_6,
+    Networks,
+)
 from tests.services.nsd import Nsd
 from tests.services.ports import free_port
 from tests.services.process import LOOPBACK
@@ -367,6 +377,36 @@ def networks() -> Iterator[Networks]:
             yield made
     except apt.Unavailable as reason:
         unavailable(str(reason))
+
+
+@pytest.mark.parametrize(
+    "hosts", [(FRONT, FORBIDDEN, BACKEND), (FRONT_6, FORBIDDEN_6, BACKEND_6)], ids=["IPv4", "IPv6"]
+)
+def test_what_a_firewall_refuses_goes_to_another_backend(
+    serve: Serve, networks: Networks, hosts: tuple[str, str, str]
+) -> None:
+    networks.forbid()
+    front, forbidden, backend = (f"[{host}]" if ":" in host else host for host in hosts)
+    family = socket.AF_INET6 if ":" in front else socket.AF_INET
+    with networks.inside("backend"):
+        server = socket.socket(family, socket.SOCK_DGRAM)
+        server.bind((hosts[2], 5300))
+    with networks.inside("client"):
+        asker = socket.socket(family, socket.SOCK_DGRAM)
+    lines = (f"{forbidden}:5300 weight=1000", f"{backend}:5300 weight=1")
+    balancer = Balancer.before(*lines, bind=f"{front}:5353", protocol="udp", client_idle_timeout="5s", balance="weight")
+    with server, asker:
+        with networks.inside("balancer"):
+            serve(balancer)
+        asker.connect((hosts[0], 5353))
+        asker.send(b"to be lost")
+        until(lambda: "refused: " in balancer.log_text())
+        server.settimeout(5)
+        asker.send(b"question")
+        data, peer = server.recvfrom(100)
+        server.sendto(b"re: " + data, peer)
+        asker.settimeout(5)
+        assert asker.recv(100) == b"re: question"
 
 
 def test_fire_and_forget_may_be_transparent_and_keeps_no_socket(serve: Serve, networks: Networks) -> None:

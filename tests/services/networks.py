@@ -20,6 +20,7 @@ from tests.services.process import unique
 Place = Literal["client", "balancer", "backend"]
 
 CLIENT, FRONT, INNER, BACKEND = "10.77.1.2", "10.77.1.1", "10.77.2.1", "10.77.2.2"
+FORBIDDEN, FORBIDDEN_6 = "10.77.3.3", "fd77:3::3"
 CLIENT_6, FRONT_6, INNER_6, BACKEND_6 = "fd77:1::2", "fd77:1::1", "fd77:2::1", "fd77:2::2"
 
 _numbers = itertools.count()
@@ -66,6 +67,14 @@ class Networks:
             balancer = [version, "-n", self._names["balancer"]]
             self._run(*balancer, "rule", "add", "iif", "to-backend", "lookup", "100")
             self._run(*balancer, "route", "add", "local", anywhere, "dev", "lo", "table", "100")
+
+    def forbid(self) -> None:
+        """Has a router, the backend, answer what is sent to FORBIDDEN as a firewall does (RFC 1812, 5.2.7.1; RFC 4443)."""
+        for version, address, via in ("-4", FORBIDDEN, BACKEND), ("-6", FORBIDDEN_6, BACKEND_6):
+            self._run(version, "-n", self._names["balancer"], "route", "add", address, "via", via)
+            self._run(version, "-n", self._names["backend"], "route", "add", "prohibit", address)
+        with self.inside("backend"):
+            Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
     def _connect(self, place: Place, near: tuple[str, str], far: tuple[str, str]) -> None:
         """A cable from the balancer; `near` are its addresses, `far` those at the other end, IPv4 and IPv6."""

@@ -33,7 +33,19 @@ AVOIDED = 10.0
 """Seconds that a backend which refused gets no new session, as long as another one can have it. The datagram that finds
 out is lost, and what asks seldom should not lose every other one."""
 
-REFUSALS = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.ENOENT})
+REFUSALS = frozenset(
+    {
+        errno.ECONNREFUSED,
+        errno.EHOSTUNREACH,
+        errno.EHOSTDOWN,
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+        errno.ENONET,
+        errno.ENOPROTOOPT,
+        errno.EACCES,  # a firewall on the way, over IPv6: administratively prohibited
+        errno.ENOENT,  # of a UNIX socket
+    }
+)
 """What means that a backend is not there. Not among them: EAGAIN and ENOBUFS (a full queue), EMSGSIZE (more than the
 path takes in one piece; the kernel cuts up the next one), EPERM (a firewall of this machine)."""
 
