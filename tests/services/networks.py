@@ -69,7 +69,7 @@ class Networks:
             self._run(*balancer, "route", "add", "local", anywhere, "dev", "lo", "table", "100")
 
     def forbid(self) -> None:
-        """Has a router, the backend, answer what is sent to FORBIDDEN as a firewall does (RFC 1812, 5.2.7.1; RFC 4443)."""
+        """Has the backend, as a router, answer what is sent to FORBIDDEN: administratively prohibited, as a firewall."""
         for version, address, via in ("-4", FORBIDDEN, BACKEND), ("-6", FORBIDDEN_6, BACKEND_6):
             self._run(version, "-n", self._names["balancer"], "route", "add", address, "via", via)
             self._run(version, "-n", self._names["backend"], "route", "add", "prohibit", address)
