@@ -22,6 +22,7 @@ from gobetween_py.healthcheck.condition import Condition
 from gobetween_py.healthcheck.registry import NONE
 from gobetween_py.metrics.counted import Counted, Histogram
 from gobetween_py.metrics.lag import Lag
+from gobetween_py.proxy.udp.listener import UdpListener
 from gobetween_py.reload import Status as ReloadStatus
 from gobetween_py.server import Server
 from gobetween_py.stats import Snapshot, snapshots
@@ -182,6 +183,11 @@ def _of_connections(taken: Iterable[Snapshot]) -> Iterator[Metric]:
     retried = CounterMetricFamily(
         "gobetween_server_retries", "Connects beyond the first one of a client.", labels=["server"]
     )
+    lost = CounterMetricFamily(
+        "gobetween_server_lost_datagrams",
+        "Datagrams of UDP servers for which there was no room, or that the kernel did not take.",
+        labels=["server"],
+    )
     for snapshot in taken:
         listener, counted = snapshot.server.listener, snapshot.server.counted
         assert listener is not None
@@ -190,7 +196,9 @@ def _of_connections(taken: Iterable[Snapshot]) -> Iterator[Metric]:
         for reason, count in counted.reasons.items():
             ended.add_metric([snapshot.name, reason], count)
         retried.add_metric([snapshot.name], counted.retries)
-    yield from (refused, ended, retried)
+        if isinstance(listener, UdpListener):
+            lost.add_metric([snapshot.name], listener.lost)
+    yield from (refused, ended, retried, lost)
     for name, text, read in HISTOGRAMS:
         family = HistogramMetricFamily(name, text, labels=["server"])
         for snapshot in taken:

@@ -69,7 +69,7 @@ class Networks:
             self._run(*balancer, "route", "add", "local", anywhere, "dev", "lo", "table", "100")
 
     def forbid(self) -> None:
-        """Has the backend, as a router, answer what is sent to FORBIDDEN: administratively prohibited, as a firewall."""
+        """Has the backend route, and answer what is sent to FORBIDDEN as firewalls do: administratively prohibited."""
         for version, address, via in ("-4", FORBIDDEN, BACKEND), ("-6", FORBIDDEN_6, BACKEND_6):
             self._run(version, "-n", self._names["balancer"], "route", "add", address, "via", via)
             self._run(version, "-n", self._names["backend"], "route", "add", "prohibit", address)

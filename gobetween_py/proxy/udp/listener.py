@@ -58,7 +58,7 @@ class UdpListener(Front[Receiver]):
 
     Attributes:
         avoided: backends that refused a moment ago.
-        dropped: datagrams that the kernel did not take.
+        dropped: datagrams that the kernel did not take, or that found the queue of a socket full that is closed now.
     """
 
     def __init__(
@@ -163,6 +163,11 @@ class UdpListener(Front[Receiver]):
             way = self._ways[backend] = OneWay(self, backend)
         return way
 
+    @property
+    def lost(self) -> int:
+        """Datagrams that got lost here."""
+        return self.dropped + sum(receiver.dropped for receiver in self._entrances.values())
+
     # told by sessions
 
     def dial(self, receiver: Origin, client: Hashable, backend: Backend) -> CSocket:
@@ -184,10 +189,10 @@ class UdpListener(Front[Receiver]):
         if error.errno in REFUSALS:
             self._count_refusal(backend, sockaddr, error)
             return True
-        self.lost(error)
+        self.not_taken(error)
         return False
 
-    def lost(self, error: OSError) -> None:
+    def not_taken(self, error: OSError) -> None:
         """The kernel did not take a datagram."""
         self.dropped += 1
         self.log_rarely("lost", f"datagram lost: {error.strerror}")

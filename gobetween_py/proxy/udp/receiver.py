@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ QUEUE = 4 << 20
 kernel cuts it to net.core.rmem_max."""
 
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+SO_MEMINFO, DROPS = 55, 8  # asm-generic/socket.h; linux/sock_diag.h
 IP_PKTINFO = 8  # linux/in.h
 
 LAST = 4096
@@ -57,6 +59,7 @@ class Receiver:
         self._batch = 0
         """The reactor's batch in which it was ready last."""
         self._sessions: dict[Any, Session] = {}
+        self._dropped_before = _drops(sock)
         self._using = 0  # sessions that may still send answers
         self._open = True
         self._watched = True
@@ -94,7 +97,7 @@ class Receiver:
     def unreadable(self, error: OSError) -> None:
         """Reading a datagram has failed."""
         if self._socket.fileno() >= 0:  # its last session has not just ended
-            self.listener.lost(error)
+            self.listener.not_taken(error)
 
     def expect_headers(self, trusted: Access | None) -> None:
         """Whether datagrams begin with a PROXY header from now on, and who may send them."""
@@ -120,6 +123,11 @@ class Receiver:
     def _asked_at(self, _client: Any) -> tuple[str, int]:
         host, port, *_ = self._socket.getsockname()
         return host, port
+
+    @property
+    def dropped(self) -> int:
+        """Datagrams that found the socket's queue full."""
+        return _drops(self._socket) - self._dropped_before
 
     @property
     def in_use(self) -> bool:
@@ -174,6 +182,7 @@ class Receiver:
     def _unwatch(self) -> None:
         if self._watched:
             self._watched = False
+            self.listener.dropped += self.dropped
             self._reactor.remove(self._fd)
 
 
@@ -214,6 +223,11 @@ class AnywhereReceiver(Receiver):
 def receiver_of(listener: UdpListener, sock: socket.socket) -> Receiver:
     """The kind of receiver that the socket needs."""
     return AnywhereReceiver(listener, sock) if is_anywhere(sock) else Receiver(listener, sock)
+
+
+def _drops(sock: socket.socket) -> int:
+    figures: tuple[int, ...] = struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))
+    return figures[DROPS]
 
 
 def _widen(sock: socket.socket) -> None:

@@ -162,7 +162,7 @@ class Session:
             try:
                 reply(VIEW[:size], client)
             except OSError as error:
-                self.listener.lost(error)
+                self.listener.not_taken(error)
             self.responses += 1
             self.received += size
             self.values[self.row + RX] += size

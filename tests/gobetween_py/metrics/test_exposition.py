@@ -198,6 +198,7 @@ async def test_clients_of_a_udp_server_that_got_nothing_are_counted_by_cause() -
             samples = samples_of(await scrape(running))
             assert refused(samples, "web") == {"access": 1, "no_backend": 1}
             assert refused(samples, "full") == {"limit": 1}
+            assert samples["gobetween_server_lost_datagrams_total", (("server", "full"),)] == 0
 
 
 async def test_names_of_servers_and_hosts_are_escaped() -> None:

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from balancer import TOTAL
+from balancer import TOTAL, TX
 from gobetween_py.bind import listen, listen_on
 from gobetween_py.config import Bind
 from gobetween_py.proxy.settings import Datagrams, Settings
@@ -196,6 +196,24 @@ async def test_a_flood_of_one_client_keeps_the_others_waiting_for_a_burst_at_mos
         other.send(b"me too")
         got = [await rig.receive(rig.backends[0]) for _ in range(201)]
         assert [data for data in got if data != b"me too"] == [b"%d" % number for number in range(200)]
+
+
+async def test_what_finds_the_queue_full_is_counted():
+    """Over a move too: each socket's own losses are added up."""
+    async with UdpRig() as rig:
+        sent = 0
+        for _ in range(2):
+            client = rig.client(to=[*rig.listener._entrances][-1].getsockname())
+            for _ in range(200):  # 13 MB, before the loop gets its turn
+                client.send(bytes(65_000))
+            sent += 200
+            rig.listener.move(listen("127.0.0.1", 0, transport="udp"))
+            await rig.until(lambda sent=sent: sum(rig.count(TX)) // 65_000 + rig.listener.lost == sent)  # type: ignore[misc]
+        lost = rig.listener.lost
+        assert 0 < lost < sent
+        rig.listener.stop_accepting()
+        rig.listener.close_connections()
+        assert rig.listener.lost == rig.listener.dropped == lost
 
 
 async def test_many_datagrams_are_taken_at_one_event():
