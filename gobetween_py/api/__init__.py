@@ -5,6 +5,7 @@
     routes       the table of all routes
     root, servers, backends, connections, status    what they do, one module a subject
     auth         who may
+    secure       TLS
     body         reading a request's body and query, with limits
     reply        JSON a piece at a time
     openapi      the description of it all, made from the table

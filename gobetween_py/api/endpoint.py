@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,9 @@ from gobetween_py.api.body import checked, checked_query, read_json
 from gobetween_py.api.refusal import Refusal
 from gobetween_py.api.route import CONFIG, Call, Route
 from gobetween_py.api.routes import ROUTES
-from gobetween_py.config.models import Api, ApiTls
-from gobetween_py.web import CertificateError, Site
+from gobetween_py.api.secure import Secure
+from gobetween_py.config.models import Api
+from gobetween_py.web import Site
 
 if TYPE_CHECKING:
     from gobetween_py.app import App
@@ -49,6 +49,7 @@ class Endpoint(Site):
         self._auth = Auth(config)
         self._cors = config.cors
         self._comparing = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
         self._changes: set[asyncio.Task[web.StreamResponse]] = set()
         application = web.Application(middlewares=[self._refuse_in_json])
         application.on_response_prepare.append(self._add_headers)
@@ -56,7 +57,20 @@ class Endpoint(Site):
             path = route.path.replace("{address}", "{address:.+}")  # that of a UNIX socket has slashes
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
                 application.router.add_route(method, path, self._handler(route))
-        super().__init__("API", application, config.bind, _context(config.tls) if config.tls else None, sock=sock)
+        self._secure = Secure(config.tls) if config.tls else None
+        context = self._secure.context if self._secure else None
+        super().__init__("API", application, config.bind, context, sock=sock)
+
+    async def start(self) -> None:
+        await super().start()
+        if self._secure is not None:
+            self._renewal = asyncio.create_task(self._secure.renewal.run(), name="API: tls")
+
+    async def stop(self, *, replaced: bool = False) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
+        await super().stop(replaced=replaced)
 
     def _handler(self, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -126,20 +140,6 @@ async def _body(route: Route, request: web.Request) -> object:
     if route.body == CONFIG:
         return await read_json(request, nulls=False)
     return await asyncio.to_thread(checked, route.body, await read_json(request))
-
-
-def _context(tls: ApiTls) -> ssl.SSLContext:
-    """Raises CertificateError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(tls.cert_path, tls.key_path)
-        if tls.client_ca_path:
-            context.load_verify_locations(tls.client_ca_path)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except OSError as error:  # ssl.SSLError is one
-        raise CertificateError(f"api.tls: the certificate, its key or the CA cannot be used: {error}") from error
-    return context
 
 
 def _client(request: web.Request) -> str:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -19,7 +20,7 @@ from hypothesis import HealthCheck, settings
 from gobetween_py.api.openapi import document
 from gobetween_py.config import Bind, load
 from tests.integration.conftest import Serve
-from tests.integration.reloads import reload
+from tests.integration.reloads import eventually, reload
 from tests.services.balancer import Balancer
 from tests.services.certificates import Authority
 from tests.services.jsonapi import ApiError, JsonApi
@@ -189,8 +190,30 @@ def test_a_certificate_that_is_none_is_one_line(tmp_path: Path) -> None:
     )
     done = command("-c", config)
     assert done.returncode == 1
-    assert done.stderr.startswith("pygobetween: api.tls: the certificate, its key or the CA cannot be used: ")
+    assert done.stderr.startswith(f"pygobetween: api.tls.cert_path: {config}: is no certificate in PEM: convert it ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_renewed_certificate_is_used_without_a_restart(serve: Serve, tmp_path: Path) -> None:
+    """But not one whose key is another's."""
+    authority = Authority(tmp_path)
+    own, new = authority.issue("localhost"), authority.issue("renewed", "localhost")
+    tls = f'[api.tls]\ncert_path = "{own.certificate}"\nkey_path = "{own.key}"\n' + static("web", free_port())
+    balancer = serve(WithApi(tls))
+
+    def subject() -> str:
+        with socket.create_connection((LOOPBACK, balancer.api_port), 10) as client:
+            context = authority.context()
+            with context.wrap_socket(client, server_hostname="localhost") as secured:
+                return str(secured.getpeercert()["subject"])  # type: ignore[index]
+
+    assert "renewed" not in subject()
+    os.replace(new.certificate, own.certificate)
+    eventually(lambda: "api.tls.key_path: " in balancer.log_text())
+    assert "renewed" not in subject()
+    os.replace(new.key, own.key)
+    eventually(lambda: "api.tls: certificates loaded anew" in balancer.log_text())
+    assert "renewed" in subject()
 
 
 def test_a_port_that_is_taken_is_one_line_and_nothing_is_started(tmp_path: Path) -> None:
