@@ -57,6 +57,7 @@ def _url_of(*schemes: str) -> Callable[[str], str]:
 
 
 DockerUrl = Annotated[StrictStr, AfterValidator(_url_of("unix", "http", "https", "tcp"))]
+HttpsUrl = Annotated[StrictStr, AfterValidator(_url_of("https"))]
 LxdUrl = Annotated[StrictStr, AfterValidator(_url_of("unix", "https"))]
 
 

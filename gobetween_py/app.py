@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ import uvloop
 from discovery.contract import DiscoveryError
 from gobetween_py import log as logs
 from gobetween_py.access_log import OutputError
+from gobetween_py.acme.endpoint import Endpoint as AcmeEndpoint
 from gobetween_py.api.endpoint import Endpoint as ApiEndpoint
 from gobetween_py.bind import BindError
 from gobetween_py.config import Config, ConfigErrors, Problem
@@ -83,6 +85,7 @@ class App:
                 "metrics": lambda config, sock: MetricsEndpoint(
                     config.metrics.bind, self.servers, self.reloads, sock=sock
                 ),
+                "acme": self._challenge_site,
                 "profiler": lambda config, sock: ProfilerEndpoint(config.profiler.bind, sock=sock),
             },
         )
@@ -224,6 +227,10 @@ class App:
                 await server.edits.remove(key, deadline)
             else:
                 await server.edits.set(override, deadline)
+
+    def _challenge_site(self, config: Config, sock: socket.socket | None) -> AcmeEndpoint:
+        assert config.acme is not None
+        return AcmeEndpoint(config.acme.http_bind, self._fleet.challenges, sock=sock)
 
     async def _reload_on_hangup(self) -> None:
         while True:

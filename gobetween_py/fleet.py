@@ -6,11 +6,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from balancer import Counters
 from gobetween_py import log as logs
 from gobetween_py.access_log import Writers
+from gobetween_py.acme.challenges import Challenges
+from gobetween_py.acme.issuance import Issuance
 from gobetween_py.config import Config
 from gobetween_py.config import Server as ServerConfig
 from gobetween_py.plan import MakeSite, Plan
@@ -34,12 +37,16 @@ class Fleet:
         config: the running one.
         servers: by name, always the same dict. Those that are being removed are not in it.
         sites: by the key of their section; always the same dict.
+        challenges: what ACME authorities are shown.
+        issuance: the certificates of [acme]; None without it.
     """
 
     def __init__(self, config: Config, sections: Mapping[str, MakeSite]) -> None:
         self.config = config
         self.servers: dict[str, Server] = {}
         self.sites: dict[str, Site] = {}
+        self.challenges = Challenges()
+        self.issuance: Issuance | None = None
         self._sections = sections
         self._counters = Counters()
         self._beginning: asyncio.Task[None] | None = None
@@ -72,14 +79,18 @@ class Fleet:
     async def _change(
         self, before: Config, config: Config, store: Callable[[], Awaitable[None]] | None = None
     ) -> Difference:
+        issuance = self.issuance
+        if config.acme != before.acme:
+            issuance = Issuance(config.acme, self.challenges, issuance) if config.acme else None
         plan = Plan(
             before,
             config,
             servers=self.servers,
             sites=self.sites,
             draining=self._draining,
-            make=self._make,
+            make=partial(self._make, issuance=issuance),
             sections=self._sections,
+            issuance=issuance,
         )
         try:
             plan.prepare()
@@ -111,6 +122,11 @@ class Fleet:
             running = {name: self.servers[name] for name in config.servers}
             self.servers.clear()
             self.servers.update(running)
+            if self.issuance is not None and self.issuance is not issuance:
+                self.issuance.stop()
+            self.issuance = issuance
+            if issuance is not None and not self._interrupted:
+                issuance.keep(config.acme_hosts())
         self._writers.sweep()
         return plan.what
 
@@ -135,13 +151,15 @@ class Fleet:
             self._see_off(server)
         for site in self.sites.values():
             self._see_off_site(site)
+        if self.issuance is not None:
+            self.issuance.stop()
         closed = sum(await asyncio.gather(*self._leaving))
         await self._writers.close()
         self._reactor.close()
         return closed
 
-    def _make(self, name: str, config: ServerConfig, sock: socket.socket) -> Server:
-        return Server(name, config, self._reactor, self._counters, sock=sock, writers=self._writers)
+    def _make(self, name: str, config: ServerConfig, sock: socket.socket, *, issuance: Issuance | None) -> Server:
+        return Server(name, config, self._reactor, self._counters, sock=sock, writers=self._writers, issuance=issuance)
 
     def _see_off(self, server: Server) -> None:
         """Stop accepting now; let open connections end, or close them after the server's shutdown_timeout."""

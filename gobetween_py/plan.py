@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from discovery.loop import Loop
 from gobetween_py import log as logs
+from gobetween_py.acme.issuance import Issuance
 from gobetween_py.bind import BindError
 from gobetween_py.config import Bind, Config
 from gobetween_py.config import Server as ServerConfig
+from gobetween_py.config.acme import Acme
 from gobetween_py.handover import Handover
 from gobetween_py.healthcheck.health import Health
 from gobetween_py.reload import difference
@@ -50,6 +52,7 @@ class Plan:
         draining: servers that were removed before, and may still hold their bind: UDP sessions answer by it.
         make: makes servers.
         sections: makes sites, by the key of their section.
+        issuance: where certificates come from once the new config runs.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Plan:
         draining: Iterable[Server],
         make: Make,
         sections: Mapping[str, MakeSite],
+        issuance: Issuance | None = None,
     ) -> None:
         self.what = what = difference(old, new)
         self.new = new
@@ -69,10 +73,13 @@ class Plan:
         self._running = servers
         self._draining = tuple(draining)
         self._make = make
+        self._issuance = issuance
         # Another protocol is another server: its connections have nothing in common with those of the old one.
         replaced = [name for name in what.changed if new.servers[name].protocol != old.servers[name].protocol]
         self._fresh = [*what.added, *replaced]
         self._changed = [name for name in what.changed if name not in replaced]
+        same = [name for name in new.servers if name in old.servers and name not in what.changed]
+        self._changed += [name for name in same if _tls(new, name) != _tls(old, name)]  # [acme] differs
         self._moved = [name for name in self._changed if new.servers[name].bind != old.servers[name].bind]
         self._sections = {key: make_site for key, make_site in sections.items() if key in what.sections}
         self.leaving = [servers[name] for name in (*what.removed, *replaced)]
@@ -102,10 +109,10 @@ class Plan:
             discovery = server.supply.discovery_of(config) if config.discovery != server.config.discovery else None
             check_source(name, config)
             health = server.supply.health_of(config) if _checks(config) != _checks(server.config) else None
-            tls = server.tls_of(config) if _tls(config) != _tls(server.config) else None
+            tls = server.tls_of(config, self._issuance) if _tls(new, name) != _tls(old, name) else None
             self.changing.append(Change(server, config, self._handover.sockets.get(name), discovery, health, tls))
         for key, make_site in self._sections.items():
-            if getattr(new, key).enabled:
+            if _bind(new, key) is not None:
                 self.sites_starting[key] = self._site(key, make_site)
 
     async def begin(self) -> None:
@@ -142,8 +149,7 @@ class Plan:
     def replaces(self, key: str) -> bool:
         """Whether the section's new site listens on the socket of the one that leaves."""
         leaving = self.sites_leaving.get(key)
-        section = getattr(self.new, key)
-        return leaving is not None and section.enabled and leaving.bind == section.bind
+        return leaving is not None and leaving.bind == _bind(self.new, key)
 
     def _site(self, key: str, make: MakeSite) -> Site:
         if self.replaces(key):
@@ -151,7 +157,7 @@ class Plan:
         try:
             return make(self.new, None)
         except BindError as error:
-            raise BindError(f"{key}.bind: {error}") from error
+            raise BindError(f"{key}.{'http_bind' if key == 'acme' else 'bind'}: {error}") from error
 
     def _find_sockets(self) -> None:
         """A listening socket for each server that is new or moves."""
@@ -176,5 +182,15 @@ def _checks(config: ServerConfig) -> object:
     return config.healthcheck, config.source_address, config.proxy_protocol
 
 
-def _tls(config: ServerConfig) -> object:
-    return config.tls, config.backends_tls
+def _tls(config: Config, name: str) -> object:
+    """All that a server's TLS is made of."""
+    server = config.servers[name]
+    return server.tls, server.backends_tls, config.acme if server.tls and server.tls.acme_hosts else None
+
+
+def _bind(config: Config, key: str) -> Bind | None:
+    """Where a section's site listens; None = it has none."""
+    section = getattr(config, key)
+    if isinstance(section, Acme):
+        return section.http_bind if section.challenge == "http" else None
+    return section.bind if section and section.enabled else None

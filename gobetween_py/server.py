@@ -14,6 +14,7 @@ from balancer import Backend, Counters
 from discovery.loop import Loop
 from discovery.slices import sliced
 from gobetween_py.access_log import AccessLog, Writers
+from gobetween_py.acme.issuance import Issuance
 from gobetween_py.bind import listen_on
 from gobetween_py.config import Bind
 from gobetween_py.config import Server as ServerConfig
@@ -47,6 +48,7 @@ class Server:
     Args:
         sock: listens on the config's bind already.
         writers: the outputs of the access log, shared with other servers.
+        issuance: where the certificates of tls.acme_hosts come from.
 
     Attributes:
         bind: where it listens; the config's, except while that changes.
@@ -68,6 +70,7 @@ class Server:
         *,
         sock: socket.socket | None = None,
         writers: Writers | None = None,
+        issuance: Issuance | None = None,
     ) -> None:
         check_source(name, config)
         self.name = name
@@ -76,7 +79,7 @@ class Server:
         self.supply.on_listed = self._listed
         self.pool = self.supply.pool
         self.edits = Edits(self)
-        self.tls = self.tls_of(config)
+        self.tls = self.tls_of(config, issuance)
         self._renewing: asyncio.Task[None] | None = None
         self._reactor = reactor
         self.counters = counters
@@ -132,7 +135,7 @@ class Server:
 
         Args:
             discovery, health: for the supply's `change`.
-            tls: from `tls_of(config)`, where the options are others than before.
+            tls: from `tls_of(config, issuance)`, where the options are others than before.
         """
         assert self.listener is not None
         before, self.config = self.config, config
@@ -180,9 +183,9 @@ class Server:
             self.listener.on_refusal = (self.access_log.refused,) if self.access_log else ()
             before.close()
 
-    def tls_of(self, config: ServerConfig) -> Security:
+    def tls_of(self, config: ServerConfig, issuance: Issuance | None) -> Security:
         """TLS as a config says. Raises CertificateError."""
-        return Security(self.name, config)
+        return Security(self.name, config, issuance)
 
     @property
     def port(self) -> int:

@@ -1,8 +1,8 @@
 """The config: text -> plain data (sources.py) -> immutable models (validate.py), or every error at once (errors.py).
 
 models.py, server.py, tls.py and access.py say which keys there are; the keys of a discovery or a health check belong
-to its kind, in the packages discovery and healthcheck. checks.py holds the table of what is modelled but not available
-yet.
+to its kind, in the packages discovery and healthcheck. checks.py holds the tables of what clashes, has no effect, or is
+a risk.
 """
 
 import logging

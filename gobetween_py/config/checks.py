@@ -1,15 +1,17 @@
-"""Checks on sections that are valid by themselves: what is not available yet, what has no effect, what clashes."""
+"""Checks on sections that are valid by themselves: what is not installed, what has no effect, what clashes."""
 
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from itertools import chain, combinations
 from typing import Any, NamedTuple
 
 from balancer import registry as balancers
 from discovery import registry as kinds
 from discovery.contract import DiscoveryError, Options
+from gobetween_py.config.acme import SHARED, Acme
 from gobetween_py.config.bind import Bind
 from gobetween_py.config.errors import Path, Problem, path_text
-from gobetween_py.config.models import Acme, Api, Metrics, Profiler
+from gobetween_py.config.models import Api, Metrics, Profiler
 from gobetween_py.config.server import Server
 from gobetween_py.config.tls import BackendsTls, Tls
 from gobetween_py.section import Section
@@ -25,11 +27,6 @@ class Row(NamedTuple):
     key: str
     applies: Callable[[Any], bool]
 
-
-NOT_YET: dict[str, Row] = {
-    "ACME": Row(Acme, "", lambda _: True),
-}
-"""What the config knows but the program cannot do: refused by name. A feature that gets built loses its row here."""
 
 NO_EFFECT: dict[str, Row] = {
     "slow_start has no effect with this balance": Row(
@@ -56,6 +53,8 @@ RISKS: dict[str, Row] = {
     "anybody who reaches this address may see what runs, and slow it down: bind to 127.0.0.1": Row(
         Profiler, "bind", lambda profiler: profiler.enabled and not (profiler.bind.path or profiler.bind.is_loopback)
     ),
+    "is emptied when the machine starts; all certificates would have to be ordered anew, and authorities limit that: "
+    "use a folder that stays": Row(Acme, "cache_dir", lambda acme: acme.cache_dir.rstrip("/") == SHARED),
 }
 """What works, but should be known: a warning."""
 
@@ -63,11 +62,10 @@ ACME_HOSTS = Row(Tls, "acme_hosts", lambda tls: tls.acme_hosts)
 
 
 def not_available(built: Built) -> Iterator[Problem]:
-    """Every use of something that is not available."""
+    """Every use of something that is not installed."""
     for path, section in built:
-        for feature, row in NOT_YET.items():
-            if _applies(row, section):
-                yield Problem(_at(path, row.key), f"{feature} is not available yet")
+        if _applies(ACME_HOSTS, section) and find_spec("acme") is None:
+            yield Problem(_at(path, ACME_HOSTS.key), "needs the Python package 'acme': pip install 'pygobetween[acme]'")
         if isinstance(section, Options) and hasattr(section, "kind"):
             try:
                 kinds.load(section.kind)
@@ -104,6 +102,8 @@ def _listener(path: Path, section: object) -> tuple[str, str, Bind] | None:
     try:
         if isinstance(section, Server):
             return _at(path, "bind"), section.transport, section.bind
+        if isinstance(section, Acme) and section.challenge == "http":
+            return _at(path, "http_bind"), "tcp", section.http_bind
         if isinstance(section, Api | Metrics | Profiler) and section.enabled:
             return _at(path, "bind"), "tcp", section.bind
     except AttributeError:  # the bind, or what it depends on, is wrong

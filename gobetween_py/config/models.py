@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from discovery.duration import Duration
 from discovery.fields import Array, FileName, Flag, Required, Secret
 from gobetween_py.config.access_log import AccessLog
+from gobetween_py.config.acme import Acme
 from gobetween_py.config.bind import Bind, BindAddress
 from gobetween_py.config.dump import secrets_in
 from gobetween_py.config.server import Server
@@ -104,16 +105,6 @@ class Defaults(Section):
     """How long connections may go on when their server stops; "0" = they are closed at once."""
 
 
-class Acme(Section):
-    """Certificates from an ACME authority, for the servers that have tls.acme_hosts."""
-
-    challenge: Literal["http"] = "http"
-    http_bind: BindAddress = Bind("0.0.0.0", 80)  # noqa: S104  # the authority comes from outside
-    """Where http-01 challenges are answered."""
-    cache_dir: Required = "/tmp"  # noqa: S108  # gobetween's default
-    """Where the account and the certificates are kept."""
-
-
 class Config(Section):
     """A config file. Made by `load` and `load_file`, which carry [defaults] and [access_log] over into the servers."""
 
@@ -126,6 +117,11 @@ class Config(Section):
     defaults: Defaults = Defaults()
     acme: Acme | None = None
     servers: dict[str, Server] = Field(default_factory=dict)
+
+    def acme_hosts(self) -> frozenset[str]:
+        """Those that some server wants certificates for."""
+        sections = [server.tls for server in self.servers.values() if server.tls and server.protocol == "tls"]
+        return frozenset(host for tls in sections for host in tls.acme_hosts)
 
     def secrets(self) -> list[str]:
         """Every password and token there is in it, for the log to mask."""

@@ -17,7 +17,7 @@ from gobetween_py.tls.contexts import TlsError, client_context, server_context
 
 def missing_files(config: Config) -> None:
     """Raises ConfigErrors that names each file that is not there or cannot be read, and each program likewise."""
-    problems = [*missing_in(config), *_log_files(config)]
+    problems = [*missing_in(config), *_log_files(config), *_cache(config)]
     missing = {problem.path for problem in problems}
     problems += (problem for problem in _unusable_tls(config) if problem.path not in missing)
     if problems:
@@ -69,7 +69,7 @@ def _unreadable(file: str) -> str:
 def _unusable_tls(config: Config) -> Iterator[Problem]:
     """Certificates and keys that are none, and the like."""
     for name, server in config.servers.items():
-        if server.protocol == "tls" and server.tls is not None and not server.tls.acme_hosts:
+        if server.protocol == "tls" and server.tls is not None:
             yield from _unusable(partial(server_context, server.tls), ("servers", name, "tls"))
         if server.backends_tls is not None:
             yield from _unusable(partial(client_context, server.backends_tls), ("servers", name, "backends_tls"))
@@ -80,6 +80,20 @@ def _unusable(make: Callable[[], object], path: Path) -> Iterator[Problem]:
         make()
     except TlsError as error:
         yield Problem(path_text((*path, *error.key)), error.reason, repr(error.value) if error.value else "")
+
+
+def _cache(config: Config) -> Iterator[Problem]:
+    """The folder of certificates, which is made where it is missing."""
+    if config.acme is None or not config.acme_hosts():
+        return
+    folder = os.path.abspath(config.acme.cache_dir)
+    there = folder
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        yield Problem("acme.cache_dir", "is not a directory" if there == folder else f"is below {there!r}, a file")
+    elif not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
+        yield Problem("acme.cache_dir", f"cannot be written: permission denied in {there!r}", repr(folder))
 
 
 def _log_files(config: Config) -> Iterator[Problem]:

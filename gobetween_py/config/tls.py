@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from discovery.duration import Duration
-from discovery.fields import Array, FileName, Flag, Required
+from discovery.fields import Array, FileName, Flag
+from gobetween_py.config.acme import AcmeHost
 from gobetween_py.section import RuleError, Section, require_together
 
 Version = Literal["tls1", "tls1.1", "tls1.2", "tls1.3"]
@@ -92,8 +93,8 @@ class Tls(TlsSettings):
     """Whether clients are asked for a certificate, and have to show one. One that is shown has to be valid."""
     client_ca_path: FileName = ""
     """Authorities that may have signed the clients' certificates."""
-    acme_hosts: Array[Required] = ()
-    """Host names whose certificates [acme] gets, instead of cert_path and key_path."""
+    acme_hosts: Array[AcmeHost] = ()
+    """Host names whose certificates [acme] gets, instead of cert_path and key_path or beside them."""
 
     @model_validator(mode="after")
     def _some_certificate(self) -> Self:

@@ -24,6 +24,7 @@ class Reason(Enum):
     NO_BACKEND = "no_backend"  # none was pickable
     CONNECT = "connect_failed"  # no backend that was tried answered
     RESOURCES = "out_of_resources"  # no fd for the backend's socket
+    PROOF = "acme_challenge"  # an ACME authority has seen our proof
     BACKEND_DOWN = "backend_down"  # its health checks say so
     DRAIN = "drain"  # drained, and the time given for it is over
     KILLED = "killed"  # somebody closed it by hand

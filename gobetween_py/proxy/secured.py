@@ -14,11 +14,12 @@ import os
 import re
 import select
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from balancer import TX, Backend
-from gobetween_py.proxy.client_hello import ClientHello
+from gobetween_py.proxy.client_hello import LARGEST, ClientHello, HelloReader, NoHelloError
 from gobetween_py.proxy.connection import AF_UNIX, FAILED, Connection, CSocket
 from gobetween_py.proxy.introduction import introduction
 from gobetween_py.proxy.reason import Reason
@@ -27,6 +28,9 @@ from gobetween_py.proxy.staged import VERSIONS, StagedConnection
 from gobetween_py.proxy.tls import AGAIN, Tls, TlsHalf, WeakSocket, reason_of, wrap
 from gobetween_py.proxy.unread import unread
 from gobetween_py.proxy.wheel import Wheel
+
+ACME_TLS = "acme-tls/1"
+"""The protocol that an ACME authority asks for, and nothing beside it, to see a proof (RFC 8737, 3)."""
 
 _PLAIN_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 
@@ -41,10 +45,12 @@ class Termination:
     Args:
         context: of new connections; may be replaced at any time.
         timeout: how long a handshake may take; seconds, 0 = no limit.
+        proofs: contexts for ACME authorities, by host; may change at any time.
     """
 
     context: ssl.SSLContext
     timeout: float
+    proofs: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -138,6 +144,7 @@ class SecuredConnection(StagedConnection):
     def _has_spoken(self, events: int) -> bool:
         """Whether it has begun its handshake: one that says nothing costs no ssl object."""
         if events & ENDING:
+            self.seen |= events
             return self._peek(events, 1) is not None
         return bool(events & select.EPOLLIN)
 
@@ -152,7 +159,10 @@ class SecuredConnection(StagedConnection):
         if self.closed or self.late is None or termination is None:
             return
         if self.client_tls is None:
-            self.client_tls = wrap(termination.context, self.client, self, server_side=True)
+            context = self._context_beside_proofs(termination) if termination.proofs else termination.context
+            if context is None:
+                return
+            self.client_tls = wrap(context, self.client, self, server_side=True)
         try:
             self.client_tls.do_handshake()
         except AGAIN:
@@ -164,9 +174,29 @@ class SecuredConnection(StagedConnection):
             return
         self._leave(0)
         protocol = self.client_tls.selected_alpn_protocol()
+        if protocol == ACME_TLS:
+            self.close(Reason.PROOF)
+            return
         if protocol is not None:
             self.hello = ClientHello(self.hello.name if self.hello else "", (protocol,))
         super().connect()
+
+    def _context_beside_proofs(self, termination: Termination) -> ssl.SSLContext | None:
+        """What the handshake begins with while a proof is asked for; None = the client has not said enough, or is gone.
+
+        OpenSSL has the context chosen by the name before it tells the protocols, so we read the ClientHello first.
+        """
+        data = self._peek(select.EPOLLIN, LARGEST)
+        if data is None:
+            return None
+        try:
+            hello = HelloReader().read(data)
+        except NoHelloError:
+            return termination.context
+        if hello is None:
+            return termination.context if self.seen & ENDING else None
+        proof = termination.proofs.get(hello.name.lower()) if hello.protocols == (ACME_TLS,) else None
+        return proof or termination.context
 
     def _client_late(self) -> None:
         self._turn_away(Reason.NO_TLS, f"no TLS handshake with {self._who} in time")

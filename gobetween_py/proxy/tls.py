@@ -100,6 +100,8 @@ def reason_of(error: OSError) -> str:
         return f"certificate not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLEOFError):
         return "the peer went away"
+    if getattr(error, "reason", None) == "CALLBACK_FAILED":  # the only one of ours: certificates.Choice
+        return "no certificate for the name that is asked for"
     reason = getattr(error, "reason", None) or error.strerror or str(error)
     return str(reason).replace("_", " ").lower()
 

@@ -7,10 +7,10 @@ off), nobody renegotiates, and a private key's pass phrase is never asked for at
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from gobetween_py.config.tls import VERSIONS, BackendsTls, CertificateFiles, Tls, TlsSettings
-from gobetween_py.tls.certificates import Choice, names_in
+from gobetween_py.tls.certificates import Certificate, Choice, read_certificate
 from gobetween_py.tls.ciphers import OPENSSL
 
 _VERSIONS = dict(
@@ -38,22 +38,28 @@ class TlsError(ValueError):
         self.value = value
 
 
-def server_context(settings: Tls) -> ssl.SSLContext:
+def server_context(settings: Tls, issued: Mapping[str, str] | None = None) -> ssl.SSLContext:
     """For connections of clients; with several certificates it chooses by the name that a client asks for.
+
+    Args:
+        issued: the acme_hosts that have a certificate, and its file: PEM, with the key.
 
     Raises:
         TlsError: a file, or the ciphers together with the versions.
     """
     by_names: dict[frozenset[str], ssl.SSLContext] = {}
-    for key, files in settings.all_certificates():
-        names = names_of(files, key)
+    issued = issued or {}
+    of_authority = [(("acme_hosts",), CertificateFiles(cert_path=file, key_path=file)) for file in issued.values()]
+    for key, files in (*settings.all_certificates(), *of_authority):
+        names = certificate_of(files, key).names
         context = by_names.get(names)
         if context is None:  # certificates of the same names are alternatives, say of an RSA and of an ECDSA key
             context = by_names[names] = _server_context(settings)
         _load(context, files, key)
     door = next(iter(by_names.values()), None) or _server_context(settings)
-    if len(by_names) > 1:
-        Choice(door, by_names).install()
+    awaited = frozenset(settings.acme_hosts) - issued.keys()
+    if len(by_names) > 1 or awaited:
+        Choice(door, by_names, awaited).install()
     return door
 
 
@@ -77,11 +83,11 @@ def client_context(settings: BackendsTls) -> ssl.SSLContext:
     return context
 
 
-def names_of(files: CertificateFiles, key: Iterable[str | int]) -> frozenset[str]:
-    """The host names that a certificate is for. Raises TlsError: it cannot be read."""
+def certificate_of(files: CertificateFiles, key: Iterable[str | int]) -> Certificate:
+    """The first certificate of the file. Raises TlsError: it cannot be read."""
     try:
         with open(files.cert_path, "rb"):  # or OpenSSL would not say why it cannot
-            return names_in(files.cert_path)
+            return read_certificate(files.cert_path)
     except OSError as error:  # ssl.SSLError too
         reason = "is no certificate in PEM: convert it with `openssl x509 -in FILE -inform DER -out FILE.pem`"
         raise TlsError(_file_reason(error, reason), *key, "cert_path", value=files.cert_path) from error

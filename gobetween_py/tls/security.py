@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable
 
+from gobetween_py.acme.issuance import Issuance
+from gobetween_py.acme.store import Stored
 from gobetween_py.config import Server
 from gobetween_py.config.errors import Path, path_text
 from gobetween_py.proxy.secured import Origination, Termination
@@ -13,9 +16,14 @@ from gobetween_py.tls.contexts import TlsError, client_context, server_context
 from gobetween_py.tls.renewal import Renewal
 from gobetween_py.web import CertificateError
 
+log = logging.getLogger("pygobetween.tls")
+
 
 class Security:
     """What the stages of a server's connections need for TLS.
+
+    Args:
+        issuance: where the certificates of acme_hosts come from.
 
     Attributes:
         termination: towards clients; None = they speak no TLS.
@@ -25,16 +33,19 @@ class Security:
         CertificateError: from the constructor; a certificate, a key or the ciphers cannot be used.
     """
 
-    def __init__(self, name: str, config: Server) -> None:
+    def __init__(self, name: str, config: Server, issuance: Issuance | None = None) -> None:
         self._config = config
+        self._issuance = issuance if config.protocol == "tls" and config.tls and config.tls.acme_hosts else None
+        self._issued: dict[str, Stored] = {}
         self.termination: Termination | None = None
         self.origination: Origination | None = None
         self._renewals: list[Renewal] = []
-        where = ("servers", name)
+        self._where = where = ("servers", name)
         if config.protocol == "tls" and config.tls is not None:
             tls = config.tls
-            context = _made((*where, "tls"), lambda: server_context(tls))
-            self.termination = Termination(context, tls.handshake_timeout)
+            context = _made((*where, "tls"), self._server_context)
+            proofs = self._issuance.challenges.tls if self._issuance else {}
+            self.termination = Termination(context, tls.handshake_timeout, proofs)
             files = [file for _, pair in tls.all_certificates() for file in (pair.cert_path, pair.key_path)]
             self._follow((*where, "tls"), self._renew_termination, *files, tls.client_ca_path)
         if config.backends_tls is not None:
@@ -45,17 +56,48 @@ class Security:
             self._follow((*where, "backends_tls"), self._renew_origination, *files)
 
     async def run(self) -> None:
-        """Renew the contexts when files change, until cancelled. Open connections keep what they have."""
-        await asyncio.gather(*(renewal.run() for renewal in self._renewals))
+        """Renew the contexts when files change, and with each certificate that is issued, until cancelled.
+
+        Open connections keep what they have.
+        """
+        work = [renewal.run() for renewal in self._renewals]
+        if self._issuance is not None:
+            work.append(self._follow_issuance(self._issuance))
+        await asyncio.gather(*work)
+
+    async def _follow_issuance(self, issuance: Issuance) -> None:
+        with issuance.telling(self._take_issued):
+            self._take_issued()  # it may have told in between
+            await asyncio.Event().wait()
 
     def _follow(self, where: Path, renew: Callable[[], None], *files: str) -> None:
         if any(files):
             self._renewals.append(Renewal(path_text(where), filter(None, files), renew))
 
+    def _take_issued(self) -> None:
+        """Use the certificates of [acme] that are new."""
+        if self.termination is None or self._issued == self._issued_now():
+            return
+        try:
+            self._renew_termination()
+        except TlsError as error:
+            log.error("%s: %s; the certificates in use stay", path_text(self._where), error)
+
     def _renew_termination(self) -> None:
         assert self.termination is not None
-        assert self._config.tls is not None
-        self.termination.context = server_context(self._config.tls)
+        self.termination.context = self._server_context()
+
+    def _server_context(self) -> ssl.SSLContext:
+        tls = self._config.tls
+        assert tls is not None
+        issued = self._issued_now()
+        context = server_context(tls, {host: stored.path for host, stored in issued.items()})
+        self._issued = issued
+        return context
+
+    def _issued_now(self) -> dict[str, Stored]:
+        tls = self._config.tls
+        return self._issuance.serving(tls.acme_hosts) if tls and self._issuance else {}
 
     def _renew_origination(self) -> None:
         assert self.origination is not None

@@ -42,17 +42,30 @@ class ChallengeServer(Server):
 
 
 class Pebble(Certified, Server):
-    """An ACME CA that validates at once, and refuses one nonce in twenty, as clients must bear.
+    """An ACME CA that validates at once, and refuses some nonces, as clients must bear.
 
     Args:
         challenges: the server whose DNS it asks.
+        valid: seconds that its certificates are valid.
+        refused_nonces: percent of them.
+        external_accounts: key id -> MAC key in base64url; if there are any, new accounts have to be bound to one.
     """
 
     name = "pebble"
 
-    def __init__(self, challenges: ChallengeServer) -> None:
+    def __init__(
+        self,
+        challenges: ChallengeServer,
+        *,
+        valid: int = 90 * 86_400,
+        refused_nonces: int = 5,
+        external_accounts: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
         self.challenges = challenges
+        self.valid = valid
+        self.refused_nonces = refused_nonces
+        self.external_accounts = dict(external_accounts or {})
         self.port = free_port()
         self.management_port = free_port()
         self.http_port = free_port()
@@ -82,13 +95,18 @@ class Pebble(Certified, Server):
             "privateKey": str(self.own.key),
             "httpPort": self.http_port,
             "tlsPort": self.tls_port,
+            "certificateValidityPeriod": self.valid,
+            "externalAccountBindingRequired": bool(self.external_accounts),
+            "externalAccountMACKeys": self.external_accounts,
         }
         config = self.folder / "pebble.json"
         config.write_text(json.dumps({"pebble": settings}))
         return [binary, "-config", config, "-dnsserver", f"{LOOPBACK}:{self.challenges.dns_port}"]
 
     def environment(self) -> Mapping[str, str]:
-        return {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "5"}
+        # Without reuse, each order has to prove its host again.
+        options = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
+        return {**os.environ, **options, "PEBBLE_WFE_NONCEREJECT": str(self.refused_nonces)}
 
     def answers(self) -> bool:
         return "newOrder" in JsonApi(LOOPBACK, self.port, self.context).get("/dir") and bool(self.root())

@@ -1,7 +1,7 @@
 import pytest
 
 from gobetween_py.config import Config, ConfigErrors, load
-from gobetween_py.config.checks import NO_EFFECT, NOT_YET, RISKS, worth_a_warning
+from gobetween_py.config.checks import NO_EFFECT, RISKS, worth_a_warning
 from gobetween_py.config.validate import Validation, build
 
 STATIC = {"kind": "static", "static_list": ["127.0.0.1:8000"]}
@@ -12,25 +12,27 @@ def server(**keys: object) -> dict[str, object]:
     return {"bind": "127.0.0.1:3000", "discovery": STATIC} | keys
 
 
-USES: dict[str, dict[str, object]] = {
-    "ACME": {"acme": {}},
-}
-"""Feature -> a config that uses it, and nothing else that is not available."""
-
-
-@pytest.mark.parametrize("feature", NOT_YET)
-def test_what_is_not_available_yet_is_refused_by_name(feature: str) -> None:
+def test_acme_hosts_need_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gobetween_py.config.checks.find_spec", lambda name: None)
+    data = {"acme": {}, "servers": {"a": server(protocol="tls", tls={"acme_hosts": ["example.com"]})}}
     with pytest.raises(ConfigErrors) as refused:
-        build(USES[feature])
-    [problem] = refused.value.problems
-    assert problem.reason == f"{feature} is not available yet"
+        build(data)
+    [problem] = map(str, refused.value.problems)
+    assert problem == "servers.a.tls.acme_hosts: needs the Python package 'acme': pip install 'pygobetween[acme]'"
+    build({"acme": {}})
 
 
-@pytest.mark.parametrize("feature", NOT_YET)
-def test_what_is_not_available_is_accepted_once_its_row_is_gone(feature: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but the row stands in the way: the config is modelled and valid."""
-    monkeypatch.delitem(NOT_YET, feature)
-    build(USES[feature])
+def test_acme_challenges_have_an_address_of_their_own_where_they_come_by_http() -> None:
+    servers = {"a": server(bind=":80")}
+    with pytest.raises(ConfigErrors, match=r"servers.a.bind: ':80' is taken: acme.http_bind is '0.0.0.0:80'"):
+        build({"acme": {}, "servers": servers})
+    build({"acme": {"challenge": "tls-alpn"}, "servers": servers})
+
+
+@pytest.mark.parametrize(("folder", "warned"), [({}, True), ({"cache_dir": "/var/lib/acme"}, False)])
+def test_a_cache_that_is_emptied_by_itself_is_warned_of(folder: dict[str, str], warned: bool) -> None:
+    _, warnings = build({"acme": folder})
+    assert [warning.path for warning in warnings] == ["acme.cache_dir"] * warned
 
 
 def test_what_is_switched_off_is_accepted() -> None:
@@ -75,7 +77,7 @@ def test_what_has_no_effect_is_warned_of(keys: dict[str, object], expected: list
 
 
 def test_every_row_worth_a_warning_is_for_a_key_of_its_section() -> None:
-    for row in [*NO_EFFECT.values(), *NOT_YET.values(), *RISKS.values()]:
+    for row in [*NO_EFFECT.values(), *RISKS.values()]:
         assert not row.key or row.key in row.section.model_fields
 
 
