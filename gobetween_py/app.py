@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvloop
 
+from balancer import BackendSpec
 from discovery.contract import DiscoveryError
 from gobetween_py import log as logs
 from gobetween_py.access_log import OutputError
@@ -223,6 +224,8 @@ class App:
             await self._origin.keep_backends(config, name)
             self._fleet.config = config
             server.config = config.servers[name]
+            told = override or f"{BackendSpec(*key).address}: nothing is set any more"
+            log.info("%s: changed by hand: backend %s", name, told)
             if override is None:
                 await server.edits.remove(key, deadline)
             else:

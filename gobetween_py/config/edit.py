@@ -40,9 +40,9 @@ def with_server(config: Config, name: str, data: object) -> Config:
     if problems or server is None:
         raise ConfigErrors(problems)
     # An existing server keeps its place in the order.
-    changed = with_table(config, name, server)
-    raise_clashes(changed)
-    return changed
+    # It comes last, so that it is the one of which a clash is told.
+    raise_clashes(with_table(with_table(config, name, None), name, server))
+    return with_table(config, name, server)
 
 
 def with_table(config: Config, name: str, server: Server | None) -> Config:

@@ -53,6 +53,11 @@ class Override(Section):
         """Which backend it is about."""
         return key_of(self.address)
 
+    def __str__(self) -> str:
+        """`10.0.0.1:80 state=drain weight=2`."""
+        told = self.model_dump(exclude_defaults=True, exclude={"address"})
+        return " ".join([self.address, *(f"{name}={value}" for name, value in told.items())])
+
     def over(self, spec: BackendSpec) -> BackendSpec:
         """What a source says of the backend, with what is set here in its place."""
         own = {name: getattr(self, name) for name in SET_BY_HAND}

@@ -1,5 +1,7 @@
 """static: the list of the config."""
 
+import asyncio
+
 import pytest
 from pydantic import ValidationError
 
@@ -21,3 +23,14 @@ def test_each_bad_line_is_an_error_of_the_config_with_its_place() -> None:
 def test_a_config_without_a_list_is_refused() -> None:
     with pytest.raises(ValidationError, match="static_list"):
         StaticOptions.model_validate({"kind": "static"})
+
+
+async def test_a_long_list_holds_nobody_up() -> None:
+    lines = [f"10.0.{number // 250}.{number % 250}:80" for number in range(10_000)]
+    fetching = asyncio.create_task(Static(StaticOptions(static_list=tuple(lines))).fetch())
+    turns = 0
+    while not fetching.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len(fetching.result() or ()) == 10_000
+    assert turns > 3

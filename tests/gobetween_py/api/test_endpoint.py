@@ -79,6 +79,17 @@ async def test_changes_are_logged_with_who_made_them(caplog: pytest.LogCaptureFi
     ]
 
 
+async def test_what_is_set_about_a_backend_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pygobetween")
+    async with Running(API + server("web", "127.0.0.1:1")) as running:
+        for change in ({"state": "drain", "weight": 2}, {"state": None, "weight": None}):
+            await running.call("PATCH", "/servers/web/backends/127.0.0.1:1", change)
+    assert [message for message in caplog.messages if "by hand" in message] == [
+        "web: changed by hand: backend 127.0.0.1:1 manual=False weight=2 state=drain",
+        "web: changed by hand: backend 127.0.0.1:1: nothing is set any more",
+    ]
+
+
 async def test_a_page_of_another_origin_may_not_change_anything() -> None:
     """A browser sends such a request with the credentials that it has, whatever CORS says."""
     async with Running(API + server("web")) as running:

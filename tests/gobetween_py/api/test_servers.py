@@ -124,6 +124,19 @@ async def test_a_server_is_changed_in_place_and_its_connections_stay() -> None:
         writer.close()
 
 
+async def test_a_change_to_an_address_that_is_taken_is_409_and_says_by_whom() -> None:
+    async with Running(API) as running:
+        one, two = free_port(), free_port()
+        await running.call("POST", "/servers/one", table(one))
+        await running.call("POST", "/servers/two", table(two))
+        reply = await running.call("PUT", "/servers/one", table(two))
+        assert (reply.status, reply.body["error"]) == (
+            409,
+            f"servers.one.bind: '127.0.0.1:{two}' is taken: servers.two.bind is '127.0.0.1:{two}'",
+        )
+        assert [*await running.get("/servers")] == ["one", "two"]
+
+
 async def test_a_change_that_is_wrong_changes_nothing() -> None:
     async with Running(API + server("web", "127.0.0.1:1")) as running:
         before = await running.get("/servers/web")
