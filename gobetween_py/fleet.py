@@ -79,6 +79,19 @@ class Fleet:
     async def _change(
         self, before: Config, config: Config, store: Callable[[], Awaitable[None]] | None = None
     ) -> Difference:
+        plan = await self._prepare(before, config, store)
+        self._adopt(plan)
+        try:
+            if not self._interrupted:
+                self._beginning = asyncio.create_task(plan.begin(), name="change of the config")
+                await self._beginning
+        finally:
+            self._switch(plan)
+        self._writers.sweep()
+        return plan.what
+
+    async def _prepare(self, before: Config, config: Config, store: Callable[[], Awaitable[None]] | None) -> Plan:
+        """A plan of which nothing can fail any more; where something does fail, nothing was changed."""
         issuance = self.issuance
         if config.acme != before.acme:
             issuance = Issuance(config.acme, self.challenges, issuance) if config.acme else None
@@ -100,7 +113,11 @@ class Fleet:
         except BaseException:
             await plan.undo()
             raise
-        self.config = config
+        return plan
+
+    def _adopt(self, plan: Plan) -> None:
+        """The config is the running one. New servers are listed beside those that leave; nobody listens there yet."""
+        self.config = config = plan.new
         if plan.handler is not None:
             logs.install(plan.handler, config.logging.level)
         self.servers.update(plan.starting)
@@ -109,26 +126,22 @@ class Fleet:
         self.sites.update(plan.sites_starting)
         for server in self.servers.values():
             server.count_ends(config.metrics.enabled)
-        try:
-            if not self._interrupted:
-                self._beginning = asyncio.create_task(plan.begin(), name="change of the config")
-                await self._beginning
-        finally:
-            plan.switch()
-            for server in plan.leaving:
-                self._see_off(server)
-            for key, site in plan.sites_leaving.items():
-                self._see_off_site(site, replaced=plan.replaces(key))
-            running = {name: self.servers[name] for name in config.servers}
-            self.servers.clear()
-            self.servers.update(running)
-            if self.issuance is not None and self.issuance is not issuance:
-                self.issuance.stop()
-            self.issuance = issuance
-            if issuance is not None and not self._interrupted:
-                issuance.keep(config.acme_hosts())
-        self._writers.sweep()
-        return plan.what
+
+    def _switch(self, plan: Plan) -> None:
+        """All binds change hands, and what leaves ends in the background."""
+        plan.switch()
+        for server in plan.leaving:
+            self._see_off(server)
+        for key, site in plan.sites_leaving.items():
+            self._see_off_site(site, replaced=plan.replaces(key))
+        running = {name: self.servers[name] for name in plan.new.servers}
+        self.servers.clear()
+        self.servers.update(running)
+        if self.issuance is not None and self.issuance is not plan.issuance:
+            self.issuance.stop()
+        self.issuance = plan.issuance
+        if self.issuance is not None and not self._interrupted:
+            self.issuance.keep(plan.new.acme_hosts())
 
     def reopen_logs(self) -> None:
         """Go on in new files: somebody, logrotate say, has renamed the old ones."""

@@ -73,7 +73,7 @@ class Plan:
         self._running = servers
         self._draining = tuple(draining)
         self._make = make
-        self._issuance = issuance
+        self.issuance = issuance
         # Another protocol is another server: its connections have nothing in common with those of the old one.
         replaced = [name for name in what.changed if new.servers[name].protocol != old.servers[name].protocol]
         self._fresh = [*what.added, *replaced]
@@ -109,7 +109,7 @@ class Plan:
             discovery = server.supply.discovery_of(config) if config.discovery != server.config.discovery else None
             check_source(name, config)
             health = server.supply.health_of(config) if _checks(config) != _checks(server.config) else None
-            tls = server.tls_of(config, self._issuance) if _tls(new, name) != _tls(old, name) else None
+            tls = server.tls_of(config, self.issuance) if _tls(new, name) != _tls(old, name) else None
             self.changing.append(Change(server, config, self._handover.sockets.get(name), discovery, health, tls))
         for key, make_site in self._sections.items():
             if _bind(new, key) is not None:
