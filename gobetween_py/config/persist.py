@@ -92,8 +92,10 @@ def write(file: Path, text: str) -> None:
         os.close(folder)
 
 
-def rewrite(file: Path, format: Format, keys: tuple[str, ...], value: object, *, environment: bool = False) -> str:
-    """`edited` and `write` for the text that a file holds now; returns the new text. Raises PersistError."""
+def rewrite(
+    file: Path, format: Format, keys: tuple[str, ...], value: object, *, environment: bool = False
+) -> tuple[str, str]:
+    """`edited` and `write` for the text that a file holds now; returns that and the new text. Raises PersistError."""
     try:
         before = read(file)
     except ConfigErrors as errors:
@@ -101,7 +103,7 @@ def rewrite(file: Path, format: Format, keys: tuple[str, ...], value: object, *,
     after = edited(before, format, keys, value, environment=environment, name=str(file))
     if after != before:
         write(file, after)
-    return after
+    return before, after
 
 
 def _with(data: Mapping[str, object], keys: tuple[str, ...], value: object) -> dict[str, object]:

@@ -28,10 +28,11 @@ class FileSource(Source):
         return {"kind": "file", "path": self.name}
 
     async def store(self, keys: tuple[str, ...], value: object) -> None:
-        # As if it had been read just now, or `changes` would tell of it.
-        self.text = await asyncio.to_thread(
+        before, after = await asyncio.to_thread(
             rewrite, self.path, self.format, keys, value, environment=self.reading.environment
         )
+        if before == self.text:  # else somebody has edited it, and `changes` has still to tell of it
+            self.text = after
 
     async def _read(self) -> str:
         text = await asyncio.to_thread(sources.read, self.path)

@@ -211,9 +211,9 @@ class TestFile:
         file.chmod(0o640)
         before = file.stat()
         with file.open() as held:
-            after = rewrite(file, "toml", ("servers", "web", "bind"), ":81", environment=True)
+            text, after = rewrite(file, "toml", ("servers", "web", "bind"), ":81", environment=True)
             assert held.read() == TEXT
-        assert file.read_text() == after != TEXT
+        assert file.read_text() == after != text == TEXT
         assert stat.S_IMODE(file.stat().st_mode) == 0o640
         assert (file.stat().st_uid, file.stat().st_gid) == (before.st_uid, before.st_gid)
         assert os.listdir(tmp_path) == ["lb.toml"]

@@ -180,6 +180,14 @@ async def test_what_is_stored_is_not_told_of(file: Path):
         await following.until()
 
 
+async def test_what_somebody_else_wrote_just_before_is_told_of(file: Path):
+    """Together with what was stored, once."""
+    async with followed(file) as following:
+        file.write_text(TWO)
+        await following.source.store(("logging", "format"), "json")
+        await following.until(TWO + 'format = "json"\n')
+
+
 async def test_what_cannot_be_stored_is_told(file: Path):
     source = FileSource(file.parent / "not-there.toml", Reading())
     with pytest.raises(PersistError, match="there is no such file"):
