@@ -11,5 +11,5 @@ ping.py, probe.py, http.py and exec.py. Data flows loop -> kind.check -> conditi
     health      judges the backends of one server: tells the pool, logs each change
     slow_start  raises the share of a backend that returns
 
-link.py, tls.py, http_reply.py and program.py are what kinds talk through; escapes.py reads their texts.
+link.py, tls.py, http_reply.py and discovery/program.py are what kinds talk through; escapes.py reads their texts.
 """

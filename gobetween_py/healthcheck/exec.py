@@ -1,15 +1,23 @@
 """`exec`: a program looks at the backend and prints its verdict."""
 
+import errno
+import os
 import signal
 from typing import Literal, Self
 
 from pydantic import model_validator
 
+from discovery import program
 from discovery.fields import Program, Text
-from gobetween_py.healthcheck import program
 from gobetween_py.healthcheck.contract import Check, CheckFailedError, NoVerdictError, Options, Target
 from gobetween_py.section import RuleError
 
+MAX_OUTPUT = 65_536
+"""Bytes of stdout: a program that prints more is killed."""
+MAX_ERRORS = 1024
+"""Bytes of stderr that are kept."""
+OURS = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors of starting a program that tell of this machine, not of the program."""
 SHOWN = 200
 """Bytes of an output that a message shows."""
 
@@ -58,7 +66,7 @@ class Exec(Check):
         }
 
     async def check(self, target: Target) -> str:
-        ended = await program.run([self._command, target.host, str(target.port)])
+        ended = await self._run(target)
         printed = f"printed {_shown(ended.output)}"
         if ended.status:
             complaint = f", with on stderr: {ended.errors[-SHOWN:]}" if ended.errors else ""
@@ -71,6 +79,18 @@ class Exec(Check):
         if not passed:
             raise CheckFailedError(printed)
         return printed
+
+    async def _run(self, target: Target) -> program.Ended:
+        command = [self._command, target.host, str(target.port)]
+        try:
+            return await program.run(command, most=MAX_OUTPUT, most_errors=MAX_ERRORS)
+        except OSError as error:
+            words = os.strerror(error.errno or 0)
+            if error.errno in OURS:
+                raise NoVerdictError(f"cannot run {self._command} now: {words}") from error
+            raise CheckFailedError(f"cannot run {self._command}: {words}") from error
+        except program.TooMuchOutputError:
+            raise NoVerdictError(f"{self._command} printed more than {MAX_OUTPUT >> 10} KiB") from None
 
 
 def _ending(status: int) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -171,13 +172,17 @@ async def test_output_of_another_kind_is_a_failure() -> None:
 
 
 async def test_nothing_of_ours_leaks_into_the_program() -> None:
-    """Standard input is empty, and no other file of the balancer is open in it."""
-    code = "import os, sys; print('a:1' + sys.stdin.read()); sys.exit(len(os.listdir('/proc/self/fd')) - 4)"
-    inherited = os.open("/dev/null", os.O_RDONLY)
+    """Standard input is empty, and no other file is open in it but what we were given ourselves to pass on."""
+    count = "len(os.listdir('/proc/self/fd'))"
+    given = subprocess.run(
+        [sys.executable, "-c", f"import os; print({count})"], capture_output=True, check=True, close_fds=False
+    )
+    code = f"import os, sys; print('a:1' + sys.stdin.read()); sys.exit({count} - {int(given.stdout)})"
+    ours = os.open("/dev/null", os.O_RDONLY)
     try:
         assert await make(sys.executable, "-c", code).fetch() == [BackendSpec("a", 1)]
     finally:
-        os.close(inherited)
+        os.close(ours)
 
 
 @pytest.mark.parametrize("command", [[], "ls -l", [7], None])

@@ -197,12 +197,15 @@ async def test_running_out_of_processes_says_nothing_of_the_backend(tmp_path: Pa
     """In a process of an ordinary user, for whom the limit counts."""
     code = """
 import asyncio, os, resource
-from gobetween_py.healthcheck import program
+from gobetween_py.healthcheck.contract import NoVerdictError, Target
+from gobetween_py.healthcheck.exec import Exec, ExecOptions
+options = {"interval": "1s", "exec_command": "/bin/true", "exec_expected_positive_output": "1"}
+check = Exec(ExecOptions.model_validate(options))
 os.setuid(65534)
 resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 try:
-    asyncio.run(program.run(["/bin/true"]))
-except program.NoVerdictError as error:
+    asyncio.run(check.check(Target("web.example", 8000, 0, None)))
+except NoVerdictError as error:
     print(error)
 """
     if os.geteuid() != 0:

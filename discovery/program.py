@@ -1,4 +1,4 @@
-"""Runs a program for a check: bounded output, and nothing of it left behind, whatever it does.
+"""Runs a program for what it prints: bounded output, and nothing of it left behind, whatever it does.
 
 It is started by posix_spawn(3), whose child shares our memory until it runs the program: 0.5 ms however large this
 process is, where a fork copies its page tables while every relay waits.
@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from gobetween_py.healthcheck.contract import CheckFailedError, NoVerdictError
+from discovery.one_line import one_line
 
-MAX_OUTPUT = 65_536
-"""Bytes of stdout: a program that prints more is killed."""
-MAX_ERRORS = 1024
-"""Bytes of stderr that are kept, its end; the rest is read and dropped."""
 MAX_PIPE = 1_048_576
 """Bytes that a pipe may hold, unless its user has asked the kernel for more."""
 READ = 65_536
 
-OURS = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""Errors of starting a program that tell of this machine, not of the program."""
-
 IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
 """Signals that a program would find ignored; it gets them back as they are by default."""
+
+
+class TooMuchOutputError(Exception):
+    """A program printed more than it may, and was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +39,42 @@ class Ended:
     """The end of what it wrote to stderr, in one line."""
 
 
-async def run(command: list[str]) -> Ended:
+async def run(command: Sequence[str], *, most: int, most_errors: int, linger: bool = False) -> Ended:
     """Run a program in a process group of its own, which is killed when the program has ended, or on cancellation.
 
     So a child that outlives the program is killed too; only one that left the group (setsid(2)) is not.
 
     Args:
         command: the program, found by PATH if it holds no slash, and its arguments.
+        most: bytes that it may print.
+        most_errors: bytes of stderr that are kept, its end; the rest is read and dropped.
+        linger: children of a program that has ended may go on as long as they hold stdout or stderr open.
 
     Raises:
-        CheckFailedError: it cannot be run.
-        NoVerdictError: it printed too much, or this machine has no room for one more process.
+        OSError: it cannot be run.
+        ValueError: an argument holds a NUL.
+        TooMuchOutputError: it printed more than `most` bytes.
     """
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
-    try:
-        with _Output(MAX_OUTPUT, over) as output, _Output(MAX_ERRORS) as errors:
-            pid, exit_fd = _spawn(command, output.inlet, errors.inlet)
-            loop.add_reader(exit_fd, _set, over)
-            try:
-                await over
-            finally:
-                loop.remove_reader(exit_fd)
-                _kill_group(pid)
-                status = _reap(pid, exit_fd)
-            output.drain()
-            errors.drain()
-    except OSError as error:
-        words = os.strerror(error.errno or 0)
-        if error.errno in OURS:
-            raise NoVerdictError(f"cannot run {command[0]} now: {words}") from error
-        raise CheckFailedError(f"cannot run {command[0]}: {words}") from error
-    if output.full:
-        raise NoVerdictError(f"{command[0]} printed more than {MAX_OUTPUT >> 10} KiB")
-    return Ended(status, bytes(output.data), errors.line)
+    with _Output(most, over) as output, _Output(most_errors) as errors:
+        pid, exit_fd = _spawn(command, output, errors)
+        loop.add_reader(exit_fd, _exited, exit_fd, over)
+        try:
+            await over
+            if linger:
+                await output.ended
+                if not output.full:
+                    await errors.ended
+        finally:
+            loop.remove_reader(exit_fd)
+            _kill_group(pid)
+            status = _reap(pid, exit_fd)
+        output.drain()
+        errors.drain()
+        if output.full:
+            raise TooMuchOutputError
+        return Ended(status, bytes(output.data), errors.line)
 
 
 class _Output:
@@ -84,6 +83,9 @@ class _Output:
     Args:
         limit: bytes kept.
         over: settled when there is more, which is then not read; without it, the end of the output is kept.
+
+    Attributes:
+        ended: settled when nobody has it open any more, or there is more than the limit.
     """
 
     def __init__(self, limit: int, over: asyncio.Future[None] | None = None) -> None:
@@ -91,6 +93,7 @@ class _Output:
         self._limit = limit
         self._over = over
         self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
         self._outlet, self.inlet = os.pipe()
         os.set_blocking(self._outlet, False)
         self._loop.add_reader(self._outlet, self._read)
@@ -101,7 +104,13 @@ class _Output:
     def __exit__(self, *_: object) -> None:
         self._loop.remove_reader(self._outlet)
         os.close(self._outlet)
-        os.close(self.inlet)
+        self.close_inlet()
+
+    def close_inlet(self) -> None:
+        """Ours, which the program has its own copy of."""
+        if self.inlet >= 0:
+            os.close(self.inlet)
+            self.inlet = -1
 
     @property
     def full(self) -> bool:
@@ -112,7 +121,7 @@ class _Output:
     def line(self) -> str:
         """All lines as one."""
         lines = self.data.decode(errors="replace").splitlines()
-        return " | ".join(line.strip() for line in lines if line.strip())
+        return one_line(" | ".join(line.strip() for line in lines if line.strip()), self._limit)
 
     def drain(self) -> None:
         """Take what is still in the pipe, which is less than its size."""
@@ -131,21 +140,31 @@ class _Output:
         if self._over is None:
             del self.data[: -self._limit]
         elif self.full:
-            self._loop.remove_reader(self._outlet)
             _set(self._over)
+        if self.full or not data:
+            self._loop.remove_reader(self._outlet)
+            _set(self.ended)
         return bool(data)
 
 
-def _spawn(command: list[str], output: int, errors: int) -> tuple[int, int]:
+def _spawn(command: Sequence[str], output: _Output, errors: _Output) -> tuple[int, int]:
     """Start it; returns its pid and an fd that is readable once it has ended. Raises OSError."""
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_DUP2, output, 1),
-        (os.POSIX_SPAWN_DUP2, errors, 2),
+        (os.POSIX_SPAWN_DUP2, output.inlet, 1),
+        (os.POSIX_SPAWN_DUP2, errors.inlet, 2),
     ]
     pid = os.posix_spawnp(
-        command[0], command, os.environ, file_actions=actions, setpgroup=0, setsigmask=(), setsigdef=IGNORED_BY_PYTHON
+        command[0],
+        list(command),
+        os.environ,
+        file_actions=actions,
+        setpgroup=0,
+        setsigmask=(),
+        setsigdef=IGNORED_BY_PYTHON,
     )
+    output.close_inlet()
+    errors.close_inlet()
     try:
         return pid, os.pidfd_open(pid)
     except OSError:
@@ -170,6 +189,11 @@ def _reap(pid: int, exit_fd: int) -> int:
     loop.remove_reader(exit_fd)
     os.close(exit_fd)
     return os.waitstatus_to_exitcode(status)
+
+
+def _exited(exit_fd: int, over: asyncio.Future[None]) -> None:
+    asyncio.get_running_loop().remove_reader(exit_fd)  # which stays readable
+    _set(over)
 
 
 def _set(over: asyncio.Future[None]) -> None:
