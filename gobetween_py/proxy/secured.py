@@ -133,7 +133,8 @@ class SecuredConnection(StagedConnection):
             super().connect()
         else:
             self._enter(self.client_speaks, self._client_late, termination.timeout)
-            if self.seen:  # what came along with a PROXY header, or was looked at, brings no event again
+            # What came along with a PROXY header, or was looked at, brings no event again.
+            if self.seen and self._peek(select.EPOLLIN | self.seen, 1) is not None:
                 self._queue(self._shake_client)
 
     def client_speaks(self, events: int) -> None:

@@ -17,6 +17,7 @@ from tests.services.docker import Docker
 from tests.services.etcd import Etcd, EtcdCluster
 from tests.services.iperf3 import Iperf3
 from tests.services.lxd import Lxd
+from tests.services.networks import Networks
 from tests.services.nginx import Nginx
 from tests.services.nsd import Nsd
 from tests.services.pebble import ChallengeServer, Pebble
@@ -68,6 +69,18 @@ def echo() -> Iterator[Echo]:
 @pytest.fixture
 def nginx(serve: Serve) -> Nginx:
     return serve(Nginx())
+
+
+@pytest.fixture
+def networks() -> Iterator[Networks]:
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(Networks())
+        except Unavailable as reason:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"networks: {reason}")
+            pytest.skip(f"networks: {reason}")
+        yield made
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,17 +23,6 @@ from tests.services.process import LOOPBACK, StartError
 PORT = 8000
 LARGE = 3 << 20
 FOUR, SIX = (FRONT, CLIENT, BACKEND, INNER), (FRONT_6, CLIENT_6, BACKEND_6, INNER_6)
-
-
-@pytest.fixture
-def networks() -> Iterator[Networks]:
-    try:
-        with Networks() as made:
-            yield made
-    except apt.Unavailable as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(reason))
-        pytest.skip(str(reason))
 
 
 def shown(host: str, port: int) -> str:

@@ -18,7 +18,6 @@ import pytest
 
 from gobetween_py.proxy.front import GRACE
 from tests.integration.conftest import Serve
-from tests.services import apt
 from tests.services.balancer import Balancer
 from tests.services.dig import dig
 from tests.services.jsonapi import JsonApi
@@ -368,15 +367,6 @@ def test_a_port_in_use_is_one_line_with_the_remedy(serve: Serve) -> None:
         balancer = Balancer.before(f"{LOOPBACK}:1", bind=f"{LOOPBACK}:{port}", protocol="udp", client_idle_timeout="1s")
         with pytest.raises(Exception, match=rf"the port is in use: .*ss -lunp 'sport = :{port}'"):
             serve(balancer)
-
-
-@pytest.fixture
-def networks() -> Iterator[Networks]:
-    try:
-        with Networks() as made:
-            yield made
-    except apt.Unavailable as reason:
-        unavailable(str(reason))
 
 
 @pytest.mark.parametrize(

@@ -291,6 +291,24 @@ async def test_a_hello_that_is_there_when_its_turn_comes_is_not_waited_for(ends:
         await backend.close()
 
 
+@pytest.mark.parametrize("ends_there", [False, True])
+async def test_a_client_of_which_there_is_only_a_header_costs_no_ssl_object(ends: MakeEnds, ends_there: bool) -> None:
+    """A health check of another balancer is no handshake that failed."""
+    it = ends("client", trusted=Access([], default=True))
+    async with Rig(settings=it.settings) as rig:
+        sock = await rig.connect()
+        await rig.send(sock, build_v2(Header()))
+        if ends_there:
+            sock.shutdown(socket.SHUT_WR)
+            assert await rig.receive(sock) == b""
+            assert not +rig.listener.refusals
+        else:
+            await rig.until(lambda: any(c.header for c in rig.listener.connections))
+            await asyncio.sleep(0.05)
+            assert [c.client_tls for c in rig.listener.connections] == [None]
+        sock.close()
+
+
 @pytest.mark.parametrize("received", [False, True])
 async def test_the_backend_is_told_of_the_clients_tls(ends: MakeEnds, received: bool) -> None:
     """Of the TLS that ends here, unless the client's own header tells of another."""
