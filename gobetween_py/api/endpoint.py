@@ -6,7 +6,10 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -48,6 +51,7 @@ class Endpoint(Site):
         self._app = app
         self._auth = Auth(config)
         self._cors = config.cors
+        self._trusts_this_machine = config.bind.is_loopback and not self._auth.asked
         self._comparing = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
         self._changes: set[asyncio.Task[web.StreamResponse]] = set()
@@ -98,8 +102,13 @@ class Endpoint(Site):
     def _require_our_origin(self, request: web.Request) -> None:
         """Raises Refusal 403 for a change that another site's page makes a browser send."""
         origin = request.headers.get("Origin")
-        if origin is not None and not self._cors and origin.partition("://")[2] != request.host:
+        if origin is None or self._cors:
+            return
+        if origin.partition("://")[2] != request.host:
             raise Refusal(403, "pages of other origins may not change anything: api.cors is off")
+        # A page's own name may be made to lead to this machine (DNS rebinding): then only its name gives it away.
+        if self._trusts_this_machine and not _is_of_this_machine(request.host):
+            raise Refusal(403, f"pages of {request.host} may not change anything: ask by localhost, or set credentials")
 
     @web.middleware
     async def _refuse_in_json(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -140,6 +149,14 @@ async def _body(route: Route, request: web.Request) -> object:
     if route.body == CONFIG:
         return await read_json(request, nulls=False)
     return await asyncio.to_thread(checked, route.body, await read_json(request))
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """Whether the Host of a request is localhost or an address, with or without a port."""
+    with suppress(ValueError):
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ip_address(name))
+    return False
 
 
 def _client(request: web.Request) -> str:

@@ -101,6 +101,31 @@ async def test_a_page_of_another_origin_may_not_change_anything() -> None:
         assert (await running.call("DELETE", "/servers/web", headers=own)).status == 200
 
 
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8888", "localhost.evil.example", "[evil]", "a@localhost@b"]
+)
+async def test_a_name_that_was_made_to_lead_here_is_another_origin(host: str) -> None:
+    """The browser takes its page for one of ours. With credentials it does not know them."""
+    async with Running(API + server("web")) as running:
+        page = {"Host": host, "Origin": f"http://{host}"}
+        assert (await running.call("DELETE", "/servers/web", headers=page)).status == 403
+        assert [*await running.get("/servers")] == ["web"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8888", "127.0.0.1:8888", "[::1]:8888", "10.0.0.1"])
+async def test_our_own_page_may_change_things(host: str) -> None:
+    async with Running(API + server("web")) as running:
+        page = {"Host": host, "Origin": f"http://{host}"}
+        assert (await running.call("DELETE", "/servers/web", headers=page)).status == 200
+
+
+async def test_where_credentials_are_asked_for_our_page_may_have_any_name() -> None:
+    config = f'{API}bearer_tokens = ["a-token-of-some-length"]\n{server("web")}'
+    page = {"Host": "lb.example", "Origin": "http://lb.example", "Authorization": "Bearer a-token-of-some-length"}
+    async with Running(config) as running:
+        assert (await running.call("DELETE", "/servers/web", headers=page)).status == 200
+
+
 async def test_pages_of_other_origins_may_call_where_cors_is_on() -> None:
     config = API.replace("[api]", '[api]\ncors = true\nbearer_tokens = ["0123456789abcdef"]') + server("web")
     async with Running(config) as running:
