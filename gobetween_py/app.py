@@ -251,6 +251,8 @@ class App:
         try:
             now, (config, kept, dropped) = await self._origin.read(self.config, text, discard=discard)
             what = await self._fleet.change(config)
+            if self._fleet.issuance is not None:  # whoever asks may have mended what it failed for
+                self._fleet.issuance.retry()
         except ConfigErrors as errors:
             return self._note(Outcome(cause, errors.problems))
         except (BindError, CertificateError, ClashError, DiscoveryError, OSError) as error:

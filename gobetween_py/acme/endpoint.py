@@ -23,10 +23,10 @@ class Endpoint(Site):
         app.router.add_get("/.well-known/acme-challenge/{token}", self._answer)
         app.router.add_get("/{path:.*}", _to_https)
         super().__init__("ACME challenges", app, bind, sock=sock)
-        self._challenges = challenges
+        self.challenges = challenges
 
     async def _answer(self, request: web.Request) -> web.Response:
-        authorization = self._challenges.http.get(request.match_info["token"])
+        authorization = self.challenges.http.get(request.match_info["token"])
         if authorization is None:
             raise web.HTTPNotFound
         return web.Response(text=authorization, content_type="application/octet-stream")

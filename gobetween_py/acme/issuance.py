@@ -25,7 +25,7 @@ log = logging.getLogger("pygobetween.acme")
 LEFT = (1 / 3, 2 / 5)
 """Of a certificate's time, when it is renewed: somewhere between the two, so that many are not renewed at once."""
 
-RETRIES = Pace(first=10.0, factor=4.0, cap=4 * 3600.0)
+RETRIES = Pace(first=15.0, factor=4.0, cap=4 * 3600.0)
 """Let's Encrypt allows five failed validations of a host in an hour."""
 
 PARALLEL = 4
@@ -72,6 +72,7 @@ class Issuance:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._orders = asyncio.Semaphore(PARALLEL)
         self._account = asyncio.Lock()
+        self._again = asyncio.Event()
 
     def serving(self, hosts: Iterable[str]) -> dict[str, Stored]:
         """The certificates of those hosts that have one, be it still valid or not."""
@@ -100,6 +101,11 @@ class Issuance:
             if host not in self._tasks:
                 self.statuses[host] = Status()
                 self._tasks[host] = asyncio.create_task(self._keep(host), name=f"acme: {host}")
+
+    def retry(self) -> None:
+        """Order now what has failed, instead of when it is its turn."""
+        self._again.set()
+        self._again = asyncio.Event()
 
     def stop(self) -> None:
         """Order nothing any more. What an order in its thread still brings is in the cache for the next start."""
@@ -147,7 +153,9 @@ class Issuance:
             status.failing, status.last_error = True, error
             delay = backoff.next()
             self._log_failure(host, error, delay)
-            await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._again.wait()
 
     async def _obtain(self, host: str, blocking: Blocking) -> Stored:
         """Order a certificate; or take the one that another process has put into the cache meanwhile."""

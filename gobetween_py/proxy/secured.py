@@ -139,13 +139,14 @@ class SecuredConnection(StagedConnection):
 
     def client_speaks(self, events: int) -> None:
         """There may be more of the client's handshake, or room for ours."""
+        if events & ENDING:  # no edge tells of it again when the handshake is through
+            self.seen |= events
         if self.client_tls is not None or self._has_spoken(events):
             self._queue(self._shake_client)
 
     def _has_spoken(self, events: int) -> bool:
         """Whether it has begun its handshake: one that says nothing costs no ssl object."""
         if events & ENDING:
-            self.seen |= events
             return self._peek(events, 1) is not None
         return bool(events & select.EPOLLIN)
 

@@ -562,6 +562,18 @@ async def test_the_proxy_header_comes_before_everything(ends: MakeEnds, side: st
         await backend.close()
 
 
+async def test_a_client_that_ends_with_its_handshake_is_let_go(ends: MakeEnds, own: Certificate) -> None:
+    """A regression: its FIN came in one event with the handshake's last bytes, and was forgotten."""
+    it = ends("client")
+    assert it.termination is not None
+    it.termination.context = server_context(Tls(certificates=(files(own),)))  # no ticket that it leaves unread
+    async with Rig(settings=it.settings) as rig:
+        told = Told(rig)
+        client = await it.client(rig)
+        client.socket.close()
+        await rig.until(lambda: told.reasons)
+
+
 @pytest.mark.parametrize(
     ("sni", "name"),
     [("a.test", "a.test"), ("*.a.test, b.test", "b.test"), (r"^shop\d+\.a\.test$", "127.0.0.1"), ("", "127.0.0.1")],

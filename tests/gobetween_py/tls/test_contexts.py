@@ -175,6 +175,43 @@ def test_the_certificate_is_chosen_by_the_name(authority: Authority, own: Certif
         assert shown_to(client, server, asked) == shown
 
 
+def issued(certificate: Certificate, folder: Path) -> str:
+    """As [acme] keeps it: key and certificate in a file."""
+    file = folder / f"{certificate.certificate.stem}-both.pem"
+    file.write_bytes(certificate.key.read_bytes() + certificate.certificate.read_bytes())
+    return str(file)
+
+
+def test_a_host_that_waits_for_its_certificate_gets_nobody_elses(authority: Authority, tmp_path: Path) -> None:
+    """Nor does anybody get one while there is none at all. A wildcard of our own will do meanwhile."""
+    client = authority.context()
+    client.check_hostname = False
+    settings = Tls(acme_hosts=("a.test", "b.test"))
+    nothing = server_context(settings)
+    for asked in "a.test", "elsewhere.test", "127.0.0.1":
+        with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+            shown_to(client, nothing, asked)
+    one = server_context(settings, {"b.test": issued(authority.issue("b.test"), tmp_path)})
+    for asked in "b.test", "elsewhere.test", "127.0.0.1":
+        assert shown_to(client, one, asked) == "b.test"
+    with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+        shown_to(client, one, "A.test")
+    wild = authority.issue("*.test")
+    files = {"cert_path": str(wild.certificate), "key_path": str(wild.key)}
+    both = server_context(Tls(acme_hosts=("a.test",), **files))  # type: ignore[arg-type]
+    assert shown_to(client, both, "a.test") == "*.test"
+
+
+def test_certificates_in_files_go_before_those_that_are_issued(
+    authority: Authority, own: Certificate, tmp_path: Path
+) -> None:
+    client = authority.context()
+    client.check_hostname = False
+    server = server_context(tls(own, acme_hosts=["a.test"]), {"a.test": issued(authority.issue("a.test"), tmp_path)})
+    assert shown_to(client, server, "a.test") == "a.test"
+    assert shown_to(client, server, "127.0.0.1") == "localhost"
+
+
 class Terminating:
     """What the choice asks of a connection."""
 
@@ -200,7 +237,7 @@ def shown_to(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> str:
     here.settimeout(10)
     with ThreadPoolExecutor(1) as threads:
         serving = threads.submit(Terminating(server, there).shake)
-        with client.wrap_socket(here, server_hostname=name) as wrapped:
+        with here, client.wrap_socket(here, server_hostname=name) as wrapped:
             serving.result(10)
             certificate = wrapped.getpeercert()
     assert certificate
