@@ -12,7 +12,7 @@ class Pace:
     first: float = 2.0
     """Delay of the first retry."""
     factor: float = 2.0
-    cap: float = 60.0
+    cap: float = 10.0
     """Longest delay of a retry."""
     retry_jitter: float = 0.25
     """A retry comes up to this share earlier or later..."""
