@@ -173,6 +173,19 @@ async def test_an_address_within_the_new_ones_is_heard_until_its_last_session_ha
         assert await rig.ask(stranger, b"4") == b"re: 4"
 
 
+async def test_the_same_address_written_otherwise_is_heard_whichever_socket_gets_it(monkeypatch: pytest.MonkeyPatch):
+    """As a config names it that changes 127.0.0.1 to localhost."""
+    monkeypatch.setattr(module, "GRACE", 0.05)
+    async with UdpRig() as rig:
+        (before,) = rig.listener._entrances
+        await rig.ask(rig.client(), b"1")
+        rig.listener.move(listen_on(Bind(*rig.address), transport="udp", instead_of=[before]))
+        await asyncio.sleep(0.2)
+        for _ in range(20):
+            assert await rig.ask(rig.client(), b"2") == b"re: 2"
+        assert before.fileno() >= 0
+
+
 async def test_an_address_beside_the_new_one_is_not_heard_for_longer(monkeypatch: pytest.MonkeyPatch):
     """Of the same port, but only IPv6."""
     monkeypatch.setattr(module, "GRACE", 0.05)
