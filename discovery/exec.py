@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -47,7 +46,7 @@ class Exec(Discovery):
         except program.TooMuchOutputError:
             raise DiscoveryError(f"the program printed more than {MAX_ANSWER >> 20} MiB") from None
         if ended.status:
-            raise DiscoveryError(f"{self.source} {_ending(ended.status)}{_quoted(ended.errors)}")
+            raise DiscoveryError(f"{self.source} {ended.ending}{_quoted(ended.errors)}")
         self._tell(ended.errors)
         try:
             return await parse_lines(ended.output.decode("utf-8-sig"), self.skipped.add)
@@ -61,10 +60,6 @@ class Exec(Discovery):
         if errors and errors != self._told:
             logger.warning("%s on stderr: %s", self.source, errors)
         self._told = errors
-
-
-def _ending(status: int) -> str:
-    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
 
 
 def _quoted(errors: str) -> str:

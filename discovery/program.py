@@ -38,6 +38,14 @@ class Ended:
     errors: str
     """The end of what it wrote to stderr, in one line."""
 
+    @property
+    def ending(self) -> str:
+        """The status in words: "exited with status 1" or "was killed by SIGSEGV"."""
+        if self.status >= 0:
+            return f"exited with status {self.status}"
+        named = -self.status in {*signal.Signals}  # real-time signals are not
+        return f"was killed by {signal.Signals(-self.status).name if named else f'signal {-self.status}'}"
+
 
 async def run(command: Sequence[str], *, most: int, most_errors: int, linger: bool = False) -> Ended:
     """Run a program in a process group of its own, which is killed when the program has ended, or on cancellation.

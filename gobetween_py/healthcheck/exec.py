@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 from typing import Literal, Self
 
 from pydantic import model_validator
@@ -70,7 +69,7 @@ class Exec(Check):
         printed = f"printed {_shown(ended.output)}"
         if ended.status:
             complaint = f", with on stderr: {ended.errors[-SHOWN:]}" if ended.errors else ""
-            raise CheckFailedError(f"{_ending(ended.status)}{complaint}")
+            raise CheckFailedError(f"{ended.ending}{complaint}")
         passed = self._verdicts.get(ended.output)
         if passed is None:
             passed = self._verdicts.get(ended.output.removesuffix(b"\n"))
@@ -91,10 +90,6 @@ class Exec(Check):
             raise CheckFailedError(f"cannot run {self._command}: {words}") from error
         except program.TooMuchOutputError:
             raise NoVerdictError(f"{self._command} printed more than {MAX_OUTPUT >> 10} KiB") from None
-
-
-def _ending(status: int) -> str:
-    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
 
 
 def _shown(output: bytes) -> str:

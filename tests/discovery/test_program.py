@@ -15,6 +15,19 @@ async def test_its_end_is_told_with_what_it_wrote() -> None:
     assert (await run("kill -9 $$")).status == -9
 
 
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("exit 0", "exited with status 0"),
+        ("exit 255", "exited with status 255"),
+        ("kill -SEGV $$", "was killed by SIGSEGV"),
+        ("kill -40 $$", "was killed by signal 40"),
+    ],
+)
+async def test_its_end_is_put_into_words(script: str, words: str) -> None:
+    assert (await run(script)).ending == words
+
+
 async def test_a_child_is_killed_with_it_or_may_go_on_printing() -> None:
     script = "(sleep 0.2; echo late) & echo soon"
     assert (await run(script)).output == b"soon\n"
