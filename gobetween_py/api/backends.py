@@ -65,8 +65,9 @@ class NewBackend(Section):
     def _is_an_address(self) -> Self:
         try:
             _ = self.address
-        except ValueError as error:
-            raise RuleError(str(error)) from None
+        except ValueError as error:  # most begin with the key that they are about
+            word = str(error).partition(" ")[0]
+            raise RuleError(str(error), word if word in type(self).model_fields else "host") from None
         return self
 
     @property

@@ -171,6 +171,19 @@ async def test_too_many_connections_are_closed_and_room_is_made_again(
                     await asyncio.sleep(0.01)
 
 
+async def test_a_site_that_leaves_says_so_to_its_clients(site: Site) -> None:
+    """Or the next request of a connection would find it closed, and nobody would know whether it was carried out."""
+    reader, writer = await connect(site, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with asyncio.timeout(PATIENCE):
+        assert b"Connection: close" not in await reader.readuntil(b"hello")
+        site.leave()
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = await reader.read()
+    assert b"Connection: close\r\n" in answer
+    assert answer.endswith(b"hello")
+    writer.close()
+
+
 async def test_stopping_ends_idle_connections_and_frees_the_port() -> None:
     made = Site("test", application(), Bind("127.0.0.1", 0))
     await made.start()

@@ -100,7 +100,10 @@ async def test_every_kind_of_address_can_be_added_found_and_removed(body: dict[s
     ("body", "paths"),
     [
         ({}, ["host"]),
-        ({"host": "a b", "port": 0}, [""]),
+        ({"host": "a b", "port": 80}, ["host"]),
+        ({"host": "unix:no/path"}, ["host"]),
+        ({"host": "a", "port": 0}, ["port"]),
+        ({"host": "a", "port": 80, "sni": "a b"}, ["sni"]),
         ({"host": "a", "port": 70000}, ["port"]),
         ({"host": "a", "port": 80, "weight": -1, "colour": 1, "state": "of"}, ["weight", "state", "colour"]),
         ([], [""]),
