@@ -185,7 +185,8 @@ def _checks(config: ServerConfig) -> object:
 def _tls(config: Config, name: str) -> object:
     """All that a server's TLS is made of."""
     server = config.servers[name]
-    return server.tls, server.backends_tls, config.acme if server.tls and server.tls.acme_hosts else None
+    acme = config.acme if server.tls and server.tls.acme_hosts else None
+    return server.tls, server.backends_tls, server.tells_names, acme
 
 
 def _bind(config: Config, key: str) -> Bind | None:

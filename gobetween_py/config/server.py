@@ -112,6 +112,11 @@ class Server(Section):
         return self.transparent or (self.protocol == "udp" and self.udp is not None and self.udp.transparent)
 
     @property
+    def tells_names(self) -> bool:
+        """Whether backends are told the server name that a client asks for."""
+        return self.proxy_protocol is not None and "authority" in self.proxy_protocol.tlvs
+
+    @property
     def transport(self) -> Literal["tcp", "udp"]:
         """What the protocol runs on: tls listens on TCP ports."""
         return "udp" if self.protocol == "udp" else "tcp"

@@ -200,6 +200,11 @@ class SecuredConnection(StagedConnection):
         proof = termination.proofs.get(hello.name.lower()) if hello.protocols == (ACME_TLS,) else None
         return proof or termination.context
 
+    def asked_for(self, name: str) -> None:
+        """In its handshake the client has asked for this server name."""
+        if self.hello is None and name.isprintable() and " " not in name:
+            self.hello = ClientHello(name.removesuffix("."))
+
     def _client_late(self) -> None:
         self._turn_away(Reason.NO_TLS, f"no TLS handshake with {self._who} in time")
 

@@ -81,6 +81,8 @@ class Choice:
 
     def _choose(self, connection: SecuredConnection, name: str | None, _door: object) -> int | None:
         """Put the context in its place, or tell the alert to send."""
+        if name:
+            connection.asked_for(name)
         context = self.find(name)
         if context is None:
             return int(ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME)

@@ -38,11 +38,14 @@ class TlsError(ValueError):
         self.value = value
 
 
-def server_context(settings: Tls, issued: Mapping[str, str] | None = None) -> ssl.SSLContext:
+def server_context(
+    settings: Tls, issued: Mapping[str, str] | None = None, *, tell_names: bool = False
+) -> ssl.SSLContext:
     """For connections of clients; with several certificates it chooses by the name that a client asks for.
 
     Args:
         issued: the acme_hosts that have a certificate, and its file: PEM, with the key.
+        tell_names: whether connections are told the name that their client asks for, also where there is no choice.
 
     Raises:
         TlsError: a file, or the ciphers together with the versions.
@@ -58,7 +61,7 @@ def server_context(settings: Tls, issued: Mapping[str, str] | None = None) -> ss
         _load(context, files, key)
     door = next(iter(by_names.values()), None) or _server_context(settings)
     awaited = frozenset(settings.acme_hosts) - issued.keys()
-    if len(by_names) > 1 or awaited:
+    if len(by_names) > 1 or awaited or tell_names:
         Choice(door, by_names, awaited).install()
     return door
 

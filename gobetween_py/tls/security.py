@@ -91,7 +91,8 @@ class Security:
         tls = self._config.tls
         assert tls is not None
         issued = self._issued_now()
-        context = server_context(tls, {host: stored.path for host, stored in issued.items()})
+        files = {host: stored.path for host, stored in issued.items()}
+        context = server_context(tls, files, tell_names=self._config.tells_names)
         self._issued = issued
         return context
 

@@ -183,6 +183,26 @@ def test_health_checks_introduce_themselves(serve: Serve, nginx: Nginx, receiver
     until(lambda: balancer.log_text().count(f"backend {LOOPBACK}:{port} is healthy: http: status 200") == 2)
 
 
+def test_haproxy_tells_of_clients_whose_tls_ends_with_us(serve: Serve, nginx: Nginx, tmp_path: Path) -> None:
+    """The header and the ClientHello come together, or one after the other."""
+    authority = Authority(tmp_path)
+    own = authority.issue("tls.test")
+    balancer = balancer_before(nginx.proxied, out="2", trusted=LOOPBACK)
+    text = balancer.config.read_text().replace("[servers.web]", '[servers.web]\nprotocol = "tls"')
+    tls = f'[servers.web.tls]\ncert_path = "{own.certificate}"\nkey_path = "{own.key}"\n'
+    balancer.config.write_text(text + tls)
+    serve(balancer)
+    haproxy = serve(Haproxy(f"{LOOPBACK}:{balancer.port}", server="send-proxy-v2"))
+    for pause in (0.0, 0.1) * 10:
+        with socket.create_connection((LOOPBACK, haproxy.port), timeout=20, source_address=(CLIENT, 0)) as plain:
+            asked_from = "{}:{}".format(*plain.getsockname())
+            time.sleep(pause)
+            with authority.context().wrap_socket(plain, server_hostname="tls.test") as client:
+                client.sendall(b"GET /client HTTP/1.0\r\n\r\n")
+                with client.makefile("rb") as answer:
+                    assert answer.read().endswith(asked_from.encode())
+
+
 # over UDP
 
 
@@ -277,7 +297,7 @@ def test_of_tls_the_same_is_told_as_by_haproxy(serve: Serve, tmp_path: Path, ver
         backend.settimeout(20)
         port = backend.getsockname()[1]
         bind = f"ssl crt {both} ca-file {authority.ca} verify optional"
-        options = "send-proxy-v2-ssl-cn proxy-v2-options ssl,cert-cn,ssl-cipher"
+        options = "send-proxy-v2-ssl-cn proxy-v2-options ssl,cert-cn,ssl-cipher,authority"
         haproxy = serve(Haproxy(f"{LOOPBACK}:{port}", bind=bind, server=options))
         balancer = Balancer.before(
             f"{LOOPBACK}:{port}",
@@ -289,7 +309,7 @@ def test_of_tls_the_same_is_told_as_by_haproxy(serve: Serve, tmp_path: Path, ver
                 "tls.client_auth": "request",
                 "tls.session_tickets": True,
                 "proxy_protocol.version": "2",
-                "proxy_protocol.tlvs": ["ssl"],
+                "proxy_protocol.tlvs": ["ssl", "authority"],
             },
         )
         serve(balancer)
@@ -307,7 +327,9 @@ def test_of_tls_the_same_is_told_as_by_haproxy(serve: Serve, tmp_path: Path, ver
                     accepted, _ = backend.accept()
                     with accepted:
                         client.sendall(b"question")
-                        told[name].append(_ssl_of(accepted))
+                        header = _header_of(accepted)
+                        assert header.value(proxy_protocol.AUTHORITY) == b"tls.test"
+                        told[name].append(_ssl_of(header))
                         accepted.sendall(b"answer")
                         assert client.recv(100) == b"answer"  # and the tickets before it
                     assert client.session_reused is resumed
@@ -320,13 +342,18 @@ def test_of_tls_the_same_is_told_as_by_haproxy(serve: Serve, tmp_path: Path, ver
         assert told["pygobetween"][0][2].get(0x22) == (b"client.test" if certified else None)
 
 
-def _ssl_of(accepted: socket.socket) -> tuple[int, int, dict[int, bytes]]:
-    """The TLV of type SSL that a connection begins with: its bits, the verification, and its own TLVs."""
+def _header_of(accepted: socket.socket) -> proxy_protocol.Header:
+    """What a connection begins with."""
     accepted.settimeout(20)
     data = b""
     while (parsed := proxy_protocol.parse(data)) is None:
         data += accepted.recv(4096)
-    value = parsed[0].value(proxy_protocol.SSL)
+    return parsed[0]
+
+
+def _ssl_of(header: proxy_protocol.Header) -> tuple[int, int, dict[int, bytes]]:
+    """The TLV of type SSL: its bits, the verification, and its own TLVs."""
+    value = header.value(proxy_protocol.SSL)
     assert value is not None
     bits, verified = struct.unpack_from(">BI", value)
     found, at = {}, 5

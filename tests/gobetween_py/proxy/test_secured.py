@@ -291,6 +291,26 @@ async def test_a_hello_that_is_there_when_its_turn_comes_is_not_waited_for(ends:
         await backend.close()
 
 
+@pytest.mark.parametrize(("asked", "told"), [("a.test", b"a.test"), ("a.test.", b"a.test"), ("127.0.0.1", None)])
+async def test_the_backend_is_told_the_name_that_the_client_asks_for(
+    ends: MakeEnds, own: Certificate, asked: str, told: bytes | None
+) -> None:
+    """Clients do not ask for addresses by name."""
+    it = ends("client", version="2", tlvs=frozenset({"authority"}))
+    assert it.termination is not None
+    files = {"cert_path": str(own.certificate), "key_path": str(own.key)}
+    it.termination.context = server_context(Tls(**files), tell_names=True)
+    it.client_context.check_hostname = False
+    async with Rig(settings=it.settings) as rig:
+        client, backend = await asyncio.gather(it.client(rig, asked), it.backend(rig))
+        parsed = proxy_protocol.parse(await backend.receive())
+        assert parsed is not None
+        assert parsed[0].value(proxy_protocol.AUTHORITY) == told
+        assert [flow.server_name for flow in rig.listener.connections] == [(told or b"").decode()]
+        await client.close()
+        await backend.close()
+
+
 @pytest.mark.parametrize("ends_there", [False, True])
 async def test_a_client_of_which_there_is_only_a_header_costs_no_ssl_object(ends: MakeEnds, ends_there: bool) -> None:
     """A health check of another balancer is no handshake that failed."""

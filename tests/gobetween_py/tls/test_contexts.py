@@ -219,6 +219,11 @@ class Terminating:
         sock.setblocking(False)
         self.socket = WeakSocket(int(sock.family), STREAM, 0, sock.detach())
         self.client_tls = wrap(server, self.socket, self, server_side=True)  # type: ignore[arg-type]
+        self.asked: list[str] = []
+
+    def asked_for(self, name: str) -> None:
+        """Told of the name that the client asks for."""
+        self.asked.append(name)
 
     def shake(self) -> None:
         """The whole handshake, in a thread beside the client."""
@@ -236,10 +241,12 @@ def shown_to(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> str:
     here, there = socket.socketpair()
     here.settimeout(10)
     with ThreadPoolExecutor(1) as threads:
-        serving = threads.submit(Terminating(server, there).shake)
+        terminating = Terminating(server, there)
+        serving = threads.submit(terminating.shake)
         with here, client.wrap_socket(here, server_hostname=name) as wrapped:
             serving.result(10)
             certificate = wrapped.getpeercert()
+    assert terminating.asked == ([] if name == "127.0.0.1" else [name])
     assert certificate
     return str(certificate["subject"][0][0][1])  # type: ignore[index]
 
