@@ -153,17 +153,15 @@ class Health:
 
     def let_in(self, backends: Iterable[Backend]) -> None:
         """They are not held by hand any more: live ones return to their share slowly, where that is wanted."""
-        if self.options.slow_start:
-            for backend in backends:
-                if backend.live and backend.discovered:
-                    self._slow_start.begin(backend, self.options.slow_start)
+        for backend in backends:
+            if self.options.slow_start and backend.live and backend.discovered:
+                self._slow_start.begin(backend, self.options.slow_start)
 
     def resolved(self, backends: Iterable[Backend]) -> None:
         """Their addresses are known: their checks may begin, if they have not."""
-        if self._loop:
-            for backend in backends:
-                if backend in self.conditions:
-                    self._loop.add(backend)
+        for backend in backends:
+            if self._loop and backend in self.conditions:
+                self._loop.add(backend)
 
     def refused(self, backend: Backend, why: str) -> None:
         """A client's connect to the backend failed."""

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gobetween_py.access_log import AccessLog, Writers
-from gobetween_py.access_log.line import client_address, plain, text_template
+from gobetween_py.access_log.line import client_address, plain, rfc3339, text_pattern
 from gobetween_py.config.access_log import FIELDS, Output, parts_of
 from gobetween_py.config.access_log import AccessLog as Settings
 from gobetween_py.proxy.access import Access
@@ -158,17 +158,26 @@ def test_no_value_ends_its_field_or_its_line(value: str):
 )
 def test_a_template_is_filled_as_str_format_fills_it(pieces: list[str]):
     template = "".join([*pieces, "{rx}"])
-    values = {field: f"<{field}>" for field in FIELDS}
+    values: dict[str, object] = {field: f"<{field}>" for field in FIELDS} | {"total_time": 0.25}
     try:
         parts_of(template)
     except ValueError:
         assert not template.isprintable()
         return
-    assert text_template(template).format(*values.values()) == template.format(**values)
+    pattern, positions = text_pattern(template)
+    filled = pattern % tuple([*values.values()][position] for position in positions)
+    assert filled == template.format(**values | {"total_time": "0.250000"})
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)))
+def test_times_are_as_rfc_3339_has_them(time: datetime):
+    exact = time.replace(microsecond=time.microsecond // 1000 * 1000, tzinfo=UTC)
+    since = (exact - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    assert rfc3339(since) == exact.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 async def test_the_time_of_day_goes_on(tmp_path: Path):
-    """The date and the seconds are made once a second only."""
+    """Lines of the same millisecond share its text."""
     async with Rig() as rig, logged(rig, tmp_path / "log", "{time}"):
         await talk(rig)
         await asyncio.sleep(1.1)
