@@ -145,6 +145,28 @@ def test_connections_and_checks_come_from_the_source_address(
                         break
 
 
+def test_a_reload_changes_where_checks_come_from(serve: Serve) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        server.settimeout(10)
+        balancer = Balancer.before(
+            f"{LOOPBACK}:{server.getsockname()[1]}",
+            source_address="127.0.0.7",
+            **{"healthcheck.kind": "ping", "healthcheck.interval": "50ms"},
+        )
+        serve(balancer)
+
+        def checked_from() -> str:
+            check, peer = server.accept()
+            check.close()
+            return str(peer[0])
+
+        assert checked_from() == "127.0.0.7"
+        balancer.config.write_text(balancer.config.read_text().replace("127.0.0.7", "127.0.0.8"))
+        balancer.signal(signal.SIGHUP)
+        until(lambda: checked_from() == "127.0.0.8")
+        assert "unhealthy" not in balancer.log_text()
+
+
 def test_each_backend_gets_as_many_connections_as_there_are_ports(serve: Serve, networks: Networks) -> None:
     """And not all of them together. Bound the plain way, a port of a source address is used once."""
     ports, count = range(PORT, PORT + 4), 30

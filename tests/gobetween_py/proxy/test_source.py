@@ -7,9 +7,12 @@ import socket
 import pytest
 
 from balancer import ACTIVE, REFUSED, TOTAL, Backend, BackendSpec
+from gobetween_py.proxy.access import Access
+from gobetween_py.proxy.proxy_protocol import Header, build_v1
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.settings import Datagrams, Settings
 from gobetween_py.proxy.source import AF_INET, AF_INET6, Source, SourceError
+from gobetween_py.proxy.staged import Stages
 from gobetween_py.proxy.udp.upstream import connected
 from tests.gobetween_py.proxy.rig import Rig
 from tests.gobetween_py.proxy.udp.rig import UdpRig
@@ -83,6 +86,19 @@ async def test_a_client_gets_a_backend_whose_family_is_its_own() -> None:
                 assert backend.getpeername()[0] == "127.0.0.1"
                 client.close()
                 backend.close()
+
+
+@as_root
+async def test_the_client_that_a_header_names_is_posed_as() -> None:
+    trusted = Access([], default=True)
+    settings = Settings(stages=Stages(trusted=trusted), source=Source(transparent=True))
+    async with Rig(settings=settings) as rig:
+        client = await rig.connect()
+        await rig.send(client, build_v1(Header(socket.AF_INET, ("127.0.0.9", 4711), ("127.0.0.1", 80))))
+        backend = await rig.accept()
+        assert backend.getpeername()[0] == "127.0.0.9"
+        client.close()
+        backend.close()
 
 
 async def test_datagrams_have_it_too() -> None:
