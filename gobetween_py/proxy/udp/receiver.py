@@ -31,6 +31,9 @@ SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 SO_MEMINFO, DROPS = 55, 8  # asm-generic/socket.h; linux/sock_diag.h
 IP_PKTINFO = 8  # linux/in.h
 
+DISCARD = 9
+"""A port from which nobody sends (RFC 863)."""
+
 LAST = 4096
 """Reads before the door is shut at most: a flood must not keep it open."""
 
@@ -160,12 +163,23 @@ class Receiver:
         self._open = False
         self._close_unused()
 
+    def divert(self) -> None:
+        """Have what comes from now on go to whoever else is bound to a socket for this address; what waits stays here.
+
+        A connected socket gets only what its peer sends (udp(7)), which is nobody here. It can still send to anyone.
+        """
+        host, _, *scope = self._socket.getsockname()
+        with contextlib.suppress(OSError):
+            self._socket.connect((host, DISCARD, *scope))
+
     def close(self) -> None:
         """Take in what waits, but no further new clients.
 
         Those that have a session keep it, and the socket is closed after the last one.
         """
         if self._open:
+            if not self._using:
+                self.divert()
             with contextlib.suppress(BlockingIOError):
                 for _ in range(LAST):
                     self._socket.recv(0, socket.MSG_PEEK)

@@ -186,6 +186,25 @@ async def test_the_same_address_written_otherwise_is_heard_whichever_socket_gets
         assert before.fileno() >= 0
 
 
+async def test_what_comes_while_a_narrower_address_closes_gets_to_the_wider_one():
+    """And what came before is not lost."""
+    async with UdpRig() as rig:
+        ((narrow, receiver),) = rig.listener._entrances.items()
+        rig.listener.move(listen_on(Bind("", rig.address[1]), transport="udp", instead_of=[narrow]))
+        early = rig.client()
+        early.send(b"early")
+        receiver.divert()
+        late = rig.client()
+        late.send(b"late")
+        receiver.close()
+        for _ in range(2):
+            data, peer = await rig.take(rig.backends[0])
+            rig.backends[0].sendto(b"re: " + data, peer)
+        assert await rig.receive(early) == b"re: early"
+        assert await rig.receive(late) == b"re: late"
+        assert await rig.ask(early, b"again") == b"re: again"
+
+
 async def test_an_address_beside_the_new_one_is_not_heard_for_longer(monkeypatch: pytest.MonkeyPatch):
     """Of the same port, but only IPv6."""
     monkeypatch.setattr(module, "GRACE", 0.05)
