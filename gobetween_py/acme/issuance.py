@@ -28,7 +28,7 @@ LEFT = (1 / 3, 2 / 5)
 RETRIES = Pace(first=15.0, factor=4.0, cap=4 * 3600.0)
 """Let's Encrypt allows five failed validations of a host in an hour."""
 
-PARALLEL = 4
+PARALLEL = 2
 """Orders at a time."""
 
 ORDER = 600.0

@@ -3,7 +3,7 @@
     endpoint     the site: authentication, CORS, errors, from a request to a Call
     route        what a route is, and what its answer gets: a Call
     routes       the table of all routes
-    root, servers, backends, connections, status    what they do, one module a subject
+    root, servers, backends, connections, status, certificates    what they do, one module a subject
     auth         who may
     secure       TLS
     body         reading a request's body and query, with limits

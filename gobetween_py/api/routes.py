@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gobetween_py.api import backends, connections, description, root, servers, status
+from gobetween_py.api import backends, certificates, connections, description, root, servers, status
 from gobetween_py.api.route import CONFIG, Returns, Route
 from gobetween_py.stats import ServerStats
 
@@ -57,6 +57,14 @@ ROUTES = (
         "/healthchecks",
         status.healthchecks,
         Returns(status.Healthchecks),
+        status.OfServer,
+        refusals=(404,),
+    ),
+    Route(
+        "GET",
+        "/certificates",
+        certificates.certificates,
+        Returns(certificates.Certificates),
         status.OfServer,
         refusals=(404,),
     ),

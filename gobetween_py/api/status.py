@@ -76,12 +76,12 @@ class OfServer(Query):
 
 async def discovery(call: Call) -> web.StreamResponse:
     """The last fetches of each server's discovery, and what went wrong."""
-    return await reply.listing(call.request, {}, "discovery", map(_discovery, _servers(call)))
+    return await reply.listing(call.request, {}, "discovery", map(_discovery, servers_asked_for(call)))
 
 
 async def healthchecks(call: Call) -> web.StreamResponse:
     """The last health check of each backend, its state, and what went wrong."""
-    servers = _servers(call)
+    servers = servers_asked_for(call)
     found = (_health(server, backend) for server in servers for backend in server.pool.backends)
     return await reply.listing(call.request, {}, "healthchecks", (health for health in found if health is not None))
 
@@ -114,7 +114,7 @@ def _last_check(outcome: Outcome) -> LastCheck:
     }
 
 
-def _servers(call: Call) -> Iterable[Server]:
+def servers_asked_for(call: Call) -> Iterable[Server]:
     """The one asked for, or all. Raises Refusal 404."""
     servers, name = call.app.servers, call.query.server
     if name is None:

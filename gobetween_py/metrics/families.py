@@ -18,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from balancer import ACTIVE, REFUSED, RX, TOTAL, TX, Backend
 from discovery.loop import Status as DiscoveryStatus
 from gobetween_py import __version__
+from gobetween_py.acme.issuance import Status as OrderStatus
 from gobetween_py.healthcheck.condition import Condition
 from gobetween_py.healthcheck.registry import NONE
 from gobetween_py.metrics.counted import Counted, Histogram
@@ -119,6 +120,12 @@ DISCOVERY: tuple[Series[DiscoveryStatus], ...] = (
     ),
 )
 
+ORDERS: tuple[Series[OrderStatus], ...] = (
+    Series("gobetween_acme_issued", Grows, "Certificates that were ordered and came.", lambda s: s.issued),
+    Series("gobetween_acme_failures", Grows, "Orders that failed.", lambda s: s.failures),
+    Series("gobetween_acme_failing", Gauge, "Whether the last order failed.", lambda s: s.failing),
+)
+
 HISTOGRAMS: tuple[tuple[str, str, Callable[[Counted], Histogram]], ...] = (
     ("gobetween_server_connection_duration_seconds", "How long connections lasted.", lambda c: c.duration),
     ("gobetween_server_connect_duration_seconds", "From accept until a backend answered.", lambda c: c.connect),
@@ -146,6 +153,26 @@ def pieces(servers: Iterable[Server], reloads: ReloadStatus, lag: Lag) -> Iterat
     for status in DISCOVERY:
         of = ((s.name, s.server.config.discovery.kind, s.server.supply.discovery.status) for s in taken)
         yield from _family(status, ["server", "kind"], (([name, kind], status.read(found)) for name, kind, found in of))
+    yield _of_certificates(taken)
+    for orders in ORDERS:
+        by_host = (([s.name, host], orders.read(found)) for s in taken for host, found in s.server.tls.orders.items())
+        yield from _family(orders, ["server", "host"], by_host)
+
+
+def _of_certificates(taken: Iterable[Snapshot]) -> Metric:
+    ends = GaugeMetricFamily(
+        "gobetween_certificate_expiry_timestamp_seconds",
+        "When a certificate that clients are shown ends.",
+        labels=["server", "names"],
+    )
+    for snapshot in taken:
+        soonest: dict[str, float] = {}
+        for certificate in snapshot.server.tls.certificates:  # of two for the same names, the one that ends first
+            names = ",".join(sorted(certificate.names))
+            soonest[names] = min(certificate.ends, soonest.get(names, certificate.ends))
+        for names, moment in soonest.items():
+            ends.add_metric([snapshot.name, names], moment)
+    return ends
 
 
 def _of_conditions(taken: Iterable[Snapshot], series: Series[Condition]) -> Iterator[Sample]:

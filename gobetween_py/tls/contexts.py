@@ -39,31 +39,45 @@ class TlsError(ValueError):
 
 
 def server_context(
-    settings: Tls, issued: Mapping[str, str] | None = None, *, tell_names: bool = False
+    settings: Tls, issued: Mapping[str, ssl.SSLContext] | None = None, *, tell_names: bool = False
 ) -> ssl.SSLContext:
     """For connections of clients; with several certificates it chooses by the name that a client asks for.
 
     Args:
-        issued: the acme_hosts that have a certificate, and its file: PEM, with the key.
+        issued: the acme_hosts that have a certificate, and its `issued_context`.
         tell_names: whether connections are told the name that their client asks for, also where there is no choice.
 
     Raises:
         TlsError: a file, or the ciphers together with the versions.
     """
     by_names: dict[frozenset[str], ssl.SSLContext] = {}
-    issued = issued or {}
-    of_authority = [(("acme_hosts",), CertificateFiles(cert_path=file, key_path=file)) for file in issued.values()]
-    for key, files in (*settings.all_certificates(), *of_authority):
+    for key, files in settings.all_certificates():
         names = certificate_of(files, key).names
         context = by_names.get(names)
         if context is None:  # certificates of the same names are alternatives, say of an RSA and of an ECDSA key
             context = by_names[names] = _server_context(settings)
         _load(context, files, key)
+    for host, context in (issued or {}).items():
+        by_names.setdefault(frozenset((host,)), context)
     door = next(iter(by_names.values()), None) or _server_context(settings)
-    awaited = frozenset(settings.acme_hosts) - issued.keys()
+    awaited = frozenset(settings.acme_hosts) - (issued or {}).keys()
     if len(by_names) > 1 or awaited or tell_names:
         Choice(door, by_names, awaited).install()
     return door
+
+
+def issued_context(settings: Tls, file: str) -> ssl.SSLContext:
+    """For a certificate that [acme] has got.
+
+    Args:
+        file: PEM, with the key.
+
+    Raises:
+        TlsError: as above.
+    """
+    context = _server_context(settings)
+    _load(context, CertificateFiles(cert_path=file, key_path=file), ("acme_hosts",))
+    return context
 
 
 def client_context(settings: BackendsTls) -> ssl.SSLContext:

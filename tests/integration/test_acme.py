@@ -259,6 +259,13 @@ def test_an_authority_that_is_down_when_it_is_time_is_asked_again(serve: Serve, 
     assert has_certificate(pebble, ONE) != first
 
 
+def test_certificates_that_are_over_at_once_make_no_loop(serve: Serve, echo: Echo, cache: Path) -> None:
+    """Or a clock that is wrong here would use up what an authority allows."""
+    pebble = serve(Pebble(serve(ChallengeServer()), valid=1))
+    balancer = serve(Balancer(config(pebble, cache, web(pebble, echo, ONE))))
+    eventually(lambda: "is as good as over: is this machine's clock right?; again in" in balancer.log_text())
+
+
 # reload
 
 

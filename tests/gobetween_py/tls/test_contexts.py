@@ -13,7 +13,7 @@ from gobetween_py.config.tls import VERSIONS, BackendsTls, Tls
 from gobetween_py.proxy.connection import STREAM
 from gobetween_py.proxy.tls import WeakSocket, wrap
 from gobetween_py.tls.ciphers import OPENSSL
-from gobetween_py.tls.contexts import TlsError, client_context, server_context
+from gobetween_py.tls.contexts import TlsError, client_context, issued_context, server_context
 from tests.services.certificates import Authority, Certificate
 
 
@@ -175,11 +175,11 @@ def test_the_certificate_is_chosen_by_the_name(authority: Authority, own: Certif
         assert shown_to(client, server, asked) == shown
 
 
-def issued(certificate: Certificate, folder: Path) -> str:
-    """As [acme] keeps it: key and certificate in a file."""
+def issued(certificate: Certificate, folder: Path) -> ssl.SSLContext:
+    """For a certificate as [acme] keeps it: with its key in a file."""
     file = folder / f"{certificate.certificate.stem}-both.pem"
     file.write_bytes(certificate.key.read_bytes() + certificate.certificate.read_bytes())
-    return str(file)
+    return issued_context(Tls(acme_hosts=("a.test",)), str(file))
 
 
 def test_a_host_that_waits_for_its_certificate_gets_nobody_elses(authority: Authority, tmp_path: Path) -> None:
