@@ -23,6 +23,7 @@ from tests.services.load import ab
 from tests.services.nginx import Nginx
 from tests.services.ports import free_port
 from tests.services.process import LOOPBACK
+from tests.services.rsyslog import Rsyslog
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,6 +136,20 @@ def test_syslog_gets_each_line(serve: Serve, nginx: Nginx, tmp_path: Path):
         line = daemon.recv(1000).decode()
     assert line.startswith(f"<{(16 + 2) * 8 + 6}>")
     assert line.endswith(f" pygobetween[{balancer.pid}]: client {LOOPBACK}:{nginx.port}")
+
+
+def test_a_syslog_daemon_knows_facility_program_and_pid(serve: Serve, nginx: Nginx):
+    """Over its socket and over UDP; and after a restart of the daemon."""
+    rsyslog = serve(Rsyslog())
+    expected: list[str] = []
+    for output, facility in ((f"syslog:{rsyslog.socket}", "local2"), (f"syslog:{LOOPBACK}:{rsyslog.port}", "daemon")):
+        settings = f'output = "{output}"\nfacility = "{facility}"\nformat = "{{reason}} {{backend}}"'
+        balancer = serve(balancer_logging(settings, f"{LOOPBACK}:{nginx.port}"))
+        for _ in range(2):
+            fetch(balancer.port, "/name")
+            expected.append(f"{facility} info pygobetween {balancer.pid} client {LOOPBACK}:{nginx.port}")
+            until(lambda: rsyslog.lines() == expected)
+            rsyslog.restart()
 
 
 def test_lines_on_stdout_are_between_those_of_the_log(serve: Serve, nginx: Nginx):
