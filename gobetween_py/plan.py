@@ -15,9 +15,10 @@ from gobetween_py.bind import BindError
 from gobetween_py.config import Bind, Config
 from gobetween_py.config import Server as ServerConfig
 from gobetween_py.config.acme import Acme
+from gobetween_py.config.dump import secrets_in
 from gobetween_py.handover import Handover
 from gobetween_py.healthcheck.health import Health
-from gobetween_py.reload import difference
+from gobetween_py.reload import Difference, difference
 from gobetween_py.server import Server
 from gobetween_py.settings import check_source
 from gobetween_py.tls.security import Security
@@ -97,7 +98,7 @@ class Plan:
             BindError, CertificateError, OSError, DiscoveryError, or whatever a plugin raises.
         """
         old, new = self._old, self.new
-        if "logging" in self.what.sections or set(old.secrets()) != set(new.secrets()):
+        if "logging" in self.what.sections or _secrets(old, self.what) != _secrets(new, self.what):
             # Old secrets too: what is being removed goes on for a while.
             secrets = {*old.secrets(), *new.secrets()}
             self.handler = logs.handler_of(new.logging.output, new.logging.format, secrets)
@@ -180,6 +181,13 @@ class Plan:
 def _checks(config: ServerConfig) -> object:
     """What health checks are made of."""
     return config.healthcheck, config.source_address, config.proxy_protocol
+
+
+def _secrets(config: Config, what: Difference) -> set[str]:
+    """Those of what differs: to look through 2,000 servers takes 40 ms."""
+    servers = (config.servers.get(name) for name in (*what.added, *what.changed, *what.removed))
+    sections = (getattr(config, key) for key in what.sections)
+    return {secret for section in (*servers, *sections) if section is not None for secret in secrets_in(section)}
 
 
 def _tls(config: Config, name: str) -> object:

@@ -294,6 +294,18 @@ def test_what_the_api_changes_outlives_hangups(serve: Serve, nginx: Nginx) -> No
     assert "SIGHUP: servers.copy: what was changed by hand stays" in balancer.log_text()
 
 
+def test_a_secret_that_comes_over_the_api_is_masked_in_the_log(serve: Serve) -> None:
+    """Wherever it stands, here as the name of a server; and while the server ends."""
+    balancer = serve(WithApi(static("web", free_port())))
+    discovery = {"kind": "json", "json_endpoint": f"http://{LOOPBACK}:1/", "json_auth_password": "hunter2-hunter2"}
+    body = {"bind": f"{LOOPBACK}:{free_port()}", "discovery": {**discovery, "json_auth_username": "me"}}
+    balancer.api.post("/servers/hunter2-hunter2", body)
+    balancer.api.request("DELETE", "/servers/hunter2-hunter2")
+    eventually(lambda: "***: ended" in balancer.log_text())
+    assert "changed by hand: added ***" in balancer.log_text()
+    assert "hunter2" not in balancer.log_text()
+
+
 def test_what_cannot_be_written_back_is_not_changed(serve: Serve) -> None:
     balancer = serve(WithApi(static("web", free_port()), api="persist = true\n"))
     balancer.config.write_text("[servers.web\n")  # somebody is editing it
