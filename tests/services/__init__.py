@@ -18,6 +18,7 @@ The servers:
     pebble.py                                           an ACME CA
     openssl.py                                          plain TLS
     prometheus.py                                       who scrapes the metrics
+    rsyslog.py                                          who takes access logs
     load.py                                             load generators: ab, wrk, redis-benchmark, dnsperf
     dig.py                                              a DNS client
     networks.py                                         a client, a balancer and a backend on a network each
