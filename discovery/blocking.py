@@ -53,7 +53,7 @@ class Blocking:
             except RuntimeError:
                 return  # the event loop was closed meanwhile
 
-        self._thread = threading.Thread(target=run, name=f"discovery {function.__name__}", daemon=True)
+        self._thread = threading.Thread(target=run, name=f"blocking {function.__name__}", daemon=True)
         self._thread.start()
         try:
             return await future

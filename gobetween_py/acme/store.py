@@ -39,7 +39,8 @@ class Store:
 
     def __init__(self, settings: Acme) -> None:
         account = settings.external_account
-        self.folder = Path(settings.cache_dir, _plain(settings.directory_url.partition("://")[2]))
+        authority = settings.directory_url.partition("://")[2].rpartition("@")[2]  # without a password
+        self.folder = Path(settings.cache_dir, _plain(authority))
         self.account = self.folder / (f"account-{_plain(account.key_id)}.key" if account else "account.key")
 
     def certificate(self, host: str) -> Stored | None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.conftest import Serve
 from tests.integration.reloads import Echo, answers, eventually, reload, server
+from tests.services import apt
 from tests.services.balancer import Balancer
 from tests.services.jsonapi import JsonApi
 from tests.services.pebble import ChallengeServer, Pebble
@@ -121,7 +122,8 @@ def test_other_requests_to_the_challenges_are_sent_on_to_https(
     serve(Balancer(config(pebble, cache, web(pebble, echo, ONE), challenge="http")))
 
     def curl(path: str) -> str:
-        command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "-H", f"Host: {ONE}"]
+        command = [apt.command("curl", "curl"), "-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}"]
+        command += ["-H", f"Host: {ONE}"]
         url = f"http://{LOOPBACK}:{pebble.http_port}{path}"
         return subprocess.run([*command, url], capture_output=True, text=True, check=True, timeout=20).stdout
 
@@ -300,9 +302,9 @@ def test_a_reload_changes_where_certificates_come_from(
 def test_a_reload_that_fails_leaves_the_certificates(serve: Serve, pebble: Pebble, echo: Echo, cache: Path) -> None:
     balancer = serve(Balancer(config(pebble, cache, web(pebble, echo, ONE))))
     before = has_certificate(pebble, ONE)
-    in_use = Path("/proc/1/fdinfo")  # no folder can be made there, by nobody
-    reload(balancer, config(pebble, in_use / "cache", web(pebble, echo, ONE, TWO)))
+    reload(balancer, config(pebble, balancer.config / "cache", web(pebble, echo, ONE, TWO)))  # no folder, but a file
     assert "the config is not reloaded" in balancer.log_text()
+    assert "acme.cache_dir: is below" in balancer.log_text()
     assert serial(pebble, ONE) == before
     assert not serial(pebble, TWO)
 

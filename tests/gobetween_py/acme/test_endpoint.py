@@ -1,5 +1,6 @@
 """http-01 over real sockets: proofs while there are any, and everybody else on to https."""
 
+import socket
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -7,7 +8,9 @@ import pytest
 
 from gobetween_py.acme.challenges import Challenges
 from gobetween_py.acme.endpoint import Endpoint
+from gobetween_py.bind import BindError
 from gobetween_py.config import Bind
+from tests.gobetween_py.running import Running, server
 
 CHALLENGE = "/.well-known/acme-challenge/"
 
@@ -56,3 +59,12 @@ async def test_what_cannot_be_sent_on_is_refused(site: Endpoint) -> None:
     """A browser would repeat a POST as a GET."""
     assert (await ask(site, "/", method="POST"))[0] == 405
     assert (await ask(site, "/", host=""))[0] == 400
+
+
+async def test_an_address_that_is_taken_is_told_of_by_its_key() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(BindError, match=rf"^acme\.http_bind: .*{bind}"):
+            acme = f'[acme]\nhttp_bind = "{bind}"\ncache_dir = "/nowhere"\n'
+            async with Running(acme + server("web", "127.0.0.1:1")):
+                pass

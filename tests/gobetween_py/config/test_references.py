@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -5,6 +6,7 @@ import pytest
 
 from discovery.contract import Options
 from discovery.fields import Array, FileName, Refers, Text
+from gobetween_py.config.acme import Acme
 from gobetween_py.config.errors import ConfigErrors
 from gobetween_py.config.models import Api, ApiTls, Config, Logging
 from gobetween_py.config.references import missing_files
@@ -95,4 +97,25 @@ def test_the_log_needs_a_directory_that_is_there(tmp_path: Path) -> None:
     ]
     assert told(Config(logging=Logging(output=str(tmp_path / "gone" / "lb.log")))) == [
         f"logging.output: '{tmp_path}/gone/lb.log' cannot be written: there is no directory '{tmp_path}/gone'"
+    ]
+
+
+def acme(cache: Path, *hosts: str) -> Config:
+    servers = server(protocol="tls", tls=Tls(acme_hosts=hosts)).servers if hosts else {}
+    return Config(acme=Acme(cache_dir=str(cache)), servers=servers)
+
+
+def test_the_cache_of_certificates_is_a_folder_or_can_become_one(tmp_path: Path, here: str) -> None:
+    assert told(acme(tmp_path, "a.test")) == []
+    assert told(acme(tmp_path / "not" / "there", "a.test")) == []
+    assert told(acme(Path(here), "a.test")) == ["acme.cache_dir: is not a directory"]
+    assert told(acme(Path(here, "below", "it"), "a.test")) == [f"acme.cache_dir: is below {here!r}, a file"]
+    assert told(acme(Path(here))) == []  # nobody needs it
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_cache_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert told(acme(tmp_path / "cache", "a.test")) == [
+        f"acme.cache_dir: cannot be written: permission denied in {str(tmp_path)!r}: {str(tmp_path / 'cache')!r}"
     ]
