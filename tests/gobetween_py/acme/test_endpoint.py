@@ -64,7 +64,7 @@ async def test_what_cannot_be_sent_on_is_refused(site: Endpoint) -> None:
 async def test_an_address_that_is_taken_is_told_of_by_its_key() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        acme = f'[acme]\nhttp_bind = "{bind}"\ncache_dir = "/nowhere"\n'
         with pytest.raises(BindError, match=rf"^acme\.http_bind: .*{bind}"):
-            acme = f'[acme]\nhttp_bind = "{bind}"\ncache_dir = "/nowhere"\n'
             async with Running(acme + server("web", "127.0.0.1:1")):
                 pass
