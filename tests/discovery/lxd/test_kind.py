@@ -105,8 +105,8 @@ async def test_bad_entries_are_skipped_and_named(server: Server, make: Make, cap
     server.containers = [7, container("a", "10.0.0.1"), container("b", status="Stopped"), container("c")]
     discovery = make()
     assert len(await discovery.fetch()) == 1
-    discovery.skipped.settle(logging.getLogger(), "web")
-    assert [message.split(": ")[1] for message in caplog.messages] == [
+    discovery.skipped.settle(logging.getLogger("lxd"), "web")
+    assert [record.getMessage().split(": ")[1] for record in caplog.records if record.name == "lxd"] == [
         "skipped a container",
         "skipped container b",
         "skipped container c",
