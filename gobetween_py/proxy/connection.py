@@ -194,25 +194,34 @@ class Connection:
                 if listener.connect_ticks:
                     self._sit(self.wheel.now + listener.connect_ticks)
                 return
-            self._refused(os.strerror(failure))
+            if failure == errno.EADDRNOTAVAIL:
+                self._pass_over("no local port is left for it")
+            else:
+                self._refused(os.strerror(failure))
         listener.unserved(Reason.CONNECT if self.dials else Reason.NO_BACKEND)
         self.close(Reason.CONNECT if self.dials else Reason.NO_BACKEND)
 
     def _take_source(self, source: Source) -> bool:
         """Give the backend's socket its address; when it cannot have it, another backend's may, of another family."""
+        assert self.backend is not None
+        assert self.upstream is not None
+        try:
+            source.take(self.upstream, self.backend.family, self.host)
+        except SourceError as error:
+            self._pass_over(error.strerror or "")
+            return False
+        return True
+
+    def _pass_over(self, why: str) -> None:
+        """This backend cannot be dialled, which is no fault of its own: it is not counted as having refused."""
         backend, upstream = self.backend, self.upstream
         assert backend is not None
         assert upstream is not None
-        try:
-            source.take(upstream, backend.family, self.host)
-        except SourceError as error:
-            upstream.close()
-            self.upstream = self.backend = None
-            self.tried += (backend,)
-            self.listener.release(backend)
-            self.listener.log_rarely("source", f"backend {backend.address} not dialled: {error.strerror}")
-            return False
-        return True
+        upstream.close()
+        self.upstream = self.backend = None
+        self.tried += (backend,)
+        self.listener.release(backend)
+        self.listener.log_rarely("source", f"backend {backend.address} not dialled: {why}")
 
     half: ClassVar[type[Half]] = Half
     """What a direction is made of."""

@@ -184,6 +184,17 @@ def test_each_backend_gets_as_many_connections_as_there_are_ports(serve: Serve, 
                 assert peer[0] == FRONT
 
 
+def test_a_backend_that_no_port_is_left_for_has_not_refused(serve: Serve, networks: Networks) -> None:
+    with contextlib.ExitStack() as stack, networks.inside("balancer"):
+        stack.enter_context(listening(networks, BACKEND, PORT))
+        Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 40001\n")
+        balancer = serve(Balancer.before(f"{BACKEND}:{PORT}", bind=f"{FRONT}:{PORT}"))
+        for _ in range(4):
+            stack.enter_context(connected(networks, FRONT))
+        until(lambda: "not dialled: no local port is left for it" in balancer.log_text())
+        assert f"backend {BACKEND}:{PORT} refused" not in balancer.log_text()
+
+
 # without the privilege
 
 
