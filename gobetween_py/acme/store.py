@@ -4,6 +4,9 @@
     CACHE_DIR/AUTHORITY/HOST.pem        the key, then the certificate and its chain
 
 AUTHORITY is made of the directory's URL: certificates of a staging directory are not those of another one.
+
+gobetween's own (Go's autocert, from Let's Encrypt) are CACHE_DIR/HOST, of the same form. They are read where there is
+none of ours, and left as they are.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gobetween_py.acme.errors import AcmeError
-from gobetween_py.config.acme import Acme
+from gobetween_py.config.acme import LETS_ENCRYPT, Acme
 from gobetween_py.tls.certificates import Certificate, read_certificate
 
 log = logging.getLogger("pygobetween.acme")
@@ -41,16 +44,19 @@ class Store:
         account = settings.external_account
         authority = settings.directory_url.partition("://")[2].rpartition("@")[2]  # without a password
         self.folder = Path(settings.cache_dir, _plain(authority))
+        self._of_gobetween = Path(settings.cache_dir) if settings.directory_url == LETS_ENCRYPT else None
         self.account = self.folder / (f"account-{_plain(account.key_id)}.key" if account else "account.key")
 
     def certificate(self, host: str) -> Stored | None:
         """A host's certificate, still valid or not; None when there is none, or it cannot be used, which is logged."""
-        path = self.folder / f"{host}.pem"
-        try:
-            return _certificate(path) if _is_ours(path) else None
-        except AcmeError as error:
-            log.error("%s; it is not used", error)
-            return None
+        places = [self.folder / f"{host}.pem", *([self._of_gobetween / host] if self._of_gobetween else ())]
+        for path in places:
+            try:
+                if _is_ours(path):
+                    return _certificate(path)
+            except AcmeError as error:
+                log.error("%s; it is not used", error)
+        return None
 
     def account_key(self) -> bytes | None:
         """The account's key in PEM; None when there is no account yet. Raises AcmeError as above."""

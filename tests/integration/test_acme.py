@@ -172,6 +172,24 @@ def test_an_authority_that_is_down_stops_no_server_from_starting(
     assert has_certificate(pebble, ONE)
 
 
+def test_an_authority_that_never_answers_holds_nothing_up(
+    serve: Serve, pebble: Pebble, echo: Echo, cache: Path
+) -> None:
+    port = free_port()
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        elsewhere = f"https://{LOOPBACK}:{silent.getsockname()[1]}/dir"
+        servers = web(pebble, echo, ONE), server("plain", port, echo.line)
+        balancer = serve(Balancer(config(pebble, cache, *servers, directory_url=elsewhere)))
+        asked, _ = silent.accept()  # and says nothing
+        with asked, socket.create_connection((LOOPBACK, port), 10) as client:
+            assert answers(client)
+            reload(balancer, config(pebble, cache, *servers))
+            assert answers(client)
+            assert has_certificate(pebble, ONE)
+        balancer.stop()
+        assert balancer.status == 0
+
+
 def test_a_host_that_cannot_be_proved_delays_no_other(serve: Serve, pebble: Pebble, echo: Echo, cache: Path) -> None:
     pebble.challenges.api.post("/add-a", {"host": TWO, "addresses": ["127.0.0.2"]})  # where nobody listens
     balancer = serve(Balancer(config(pebble, cache, web(pebble, echo, TWO, ONE))))
@@ -197,13 +215,15 @@ def test_an_authority_is_trusted_by_ca_path_alone(serve: Serve, pebble: Pebble, 
 # restart
 
 
+@pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_restart_orders_nothing_and_serves_at_once_without_the_authority(
-    serve: Serve, pebble: Pebble, echo: Echo, cache: Path
+    serve: Serve, pebble: Pebble, echo: Echo, cache: Path, how: str
 ) -> None:
     balancer = serve(Balancer(config(pebble, cache, web(pebble, echo, ONE))))
     before, root = has_certificate(pebble, ONE), pebble.root()
     pebble.stop()
-    balancer.restart()
+    getattr(balancer, how)()
+    balancer.start()
     assert serial(pebble, ONE, root) == before
     assert "no certificate" not in balancer.log_text()
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,24 @@ def test_what_belongs_to_somebody_else_is_not_believed(authority: Authority, cac
     os.chown(store.folder, 65_534, 65_534)
     with pytest.raises(AcmeError, match="others can write it"):
         store.prepare()
+
+
+def test_what_gobetween_has_left_is_used_until_there_is_something_of_ours(authority: Authority, cache: Path) -> None:
+    """Its cache is the folder itself, and its authority Let's Encrypt."""
+    cache.mkdir(parents=True)
+    theirs, store = cache / HOST, Store(Acme(cache_dir=str(cache)))
+    made = authority.issue(HOST)
+    command = ["openssl", "ec", "-in", made.key, "-out", theirs]  # BEGIN EC PRIVATE KEY, as Go writes it
+    subprocess.run(command, check=True, capture_output=True)
+    with theirs.open("ab") as file:
+        file.write(made.certificate.read_bytes())
+    theirs.chmod(0o600)
+    found = store.certificate(HOST)
+    assert found is not None
+    assert found.path == str(theirs)
+    assert Store(Acme(cache_dir=str(cache), directory_url="https://ca.example.com/dir")).certificate(HOST) is None
+    ours = store.keep_certificate(HOST, issue(authority, HOST))
+    assert store.certificate(HOST) == ours
 
 
 def test_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
