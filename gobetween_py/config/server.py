@@ -113,8 +113,10 @@ class Server(Section):
 
     @property
     def tells_names(self) -> bool:
-        """Whether backends are told the server name that a client asks for."""
-        return self.proxy_protocol is not None and "authority" in self.proxy_protocol.tlvs
+        """Whether the server name that a client asks for is told: to the access log, or to backends."""
+        return self.access_log is not None or (
+            self.proxy_protocol is not None and "authority" in self.proxy_protocol.tlvs
+        )
 
     @property
     def transport(self) -> Literal["tcp", "udp"]:

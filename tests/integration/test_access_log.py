@@ -19,6 +19,7 @@ from tests.gobetween_py.proxy.hellos import openssl as client_hello
 from tests.integration.conftest import Serve
 from tests.integration.test_traffic import fetch
 from tests.services.balancer import Balancer
+from tests.services.certificates import Authority
 from tests.services.load import ab
 from tests.services.nginx import Nginx
 from tests.services.ports import free_port
@@ -198,6 +199,28 @@ def test_the_name_that_a_tls_client_asks_for_is_logged(serve: Serve, nginx: Ngin
     reasons = dict(line.split() for line in lines(log))
     assert reasons.keys() == {"known.test", "unknown.test"}
     assert reasons["unknown.test"] == "sni_rejected" != reasons["known.test"]
+
+
+def test_the_name_is_logged_where_tls_ends_here_too(serve: Serve, nginx: Nginx, tmp_path: Path):
+    log, authority = tmp_path / "access.log", Authority(tmp_path)
+    own = authority.issue("known.test")
+    balancer = Balancer.before(
+        f"{LOOPBACK}:{nginx.port}",
+        protocol="tls",
+        **{"tls.cert_path": str(own.certificate), "tls.key_path": str(own.key)},
+        **{"access_log.output": str(log), "access_log.format": "{sni}"},
+    )
+    serve(balancer)
+    for name in ("known.test", None):
+        with socket.create_connection((LOOPBACK, balancer.port), 5) as sock:
+            context = authority.context()
+            context.check_hostname = False
+            with context.wrap_socket(sock, server_hostname=name) as client:
+                client.sendall(b"GET /name HTTP/1.0\r\n\r\n")
+                while client.recv(1000):
+                    pass
+    until(lambda: len(lines(log)) == 2)
+    assert lines(log) == ["known.test", "-"]
 
 
 def test_a_udp_session_has_its_line(serve: Serve, tmp_path: Path):
