@@ -131,7 +131,7 @@ class Http(Check):
         with Link(target) as link:
             await link.connect()
             if self._tls is not None:
-                await link.start_tls(self._tls.context, self._tls.server_name(target))
+                await link.start_tls(await self._tls.context(), self._tls.server_name(target))
             await link.send(self._start + self._host_line(target) + self._rest)
             try:
                 while not (reply.complete if self._body else reply.status):

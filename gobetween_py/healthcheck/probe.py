@@ -86,7 +86,7 @@ class Probe(Check):
         with Link(target, self._kind) as link:
             await link.connect()
             if self._tls is not None:
-                await link.start_tls(self._tls.context, self._tls.server_name(target))
+                await link.start_tls(await self._tls.context(), self._tls.server_name(target))
             await link.send(self._send)
             answer = await self._read(link)
         if self._pattern is None:

@@ -1,5 +1,6 @@
 """What the kinds that speak TLS share: their keys, and the context made from them."""
 
+import asyncio
 import ssl
 from typing import Any, Self
 
@@ -34,22 +35,27 @@ class TlsClient:
     def __init__(self, options: TlsOptions) -> None:
         self._options = options
         self._context: ssl.SSLContext | None = None
+        self._making = asyncio.Lock()
 
-    @property
-    def context(self) -> ssl.SSLContext:
+    async def context(self) -> ssl.SSLContext:
         """Made once; from files that cannot be read now it is tried again. Raises NoVerdictError."""
         if self._context is None:
-            tls = self._options.tls
-            try:
-                self._context = client_context(
-                    ca=tls("cacert_path"),
-                    certificate=tls("cert_path"),
-                    key=tls("key_path"),
-                    verify=not tls("ignore_verify"),
-                )
-            except DiscoveryError as error:
-                raise NoVerdictError(str(error)) from error
+            async with self._making:
+                if self._context is None:
+                    self._context = await asyncio.to_thread(self._make)
         return self._context
+
+    def _make(self) -> ssl.SSLContext:
+        tls = self._options.tls
+        try:
+            return client_context(
+                ca=tls("cacert_path"),
+                certificate=tls("cert_path"),
+                key=tls("key_path"),
+                verify=not tls("ignore_verify"),
+            )
+        except DiscoveryError as error:
+            raise NoVerdictError(str(error)) from error
 
     def server_name(self, target: Target) -> str:
         """The configured name, else the one that the backend is meant for, else its host; "" for a UNIX socket."""
