@@ -79,7 +79,10 @@ def order(settings: Acme, account_key: bytes, host: str, challenges: Challenges)
     Raises:
         AcmeError: the authority cannot be reached, refuses, or takes too long.
     """
-    key = JWKEC(key=serialization.load_pem_private_key(account_key, None))
+    try:
+        key = JWKEC(key=serialization.load_pem_private_key(account_key, None))
+    except ValueError as error:
+        raise AcmeError("the account's key cannot be read: without its file there will be a new account") from error
     try:
         with _Network(key, settings.ca_path) as network:
             directory = ClientV2.get_directory(settings.directory_url, network)

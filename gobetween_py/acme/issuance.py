@@ -126,7 +126,7 @@ class Issuance:
             log.info("%s: has no certificate of %s yet", host, self._settings.directory_url)
         while True:
             if stored is not None:
-                await _until(renewal_of(stored.certificate))
+                await _until(renewal_of(stored.certificate, uniform(*LEFT)))
             stored = await self._renew(host)
 
     async def _renew(self, host: str) -> Stored:
@@ -137,7 +137,7 @@ class Issuance:
                 async with self._orders, asyncio.timeout(ORDER):
                     stored = await self._obtain(host, blocking)
                 self._adopt(host, stored)
-                if renewal_of(stored.certificate) <= time.time():  # to go on would be a loop
+                if renewal_of(stored.certificate, LEFT[0]) <= time.time():  # to go on would be a loop
                     raise AcmeError("the new certificate is as good as over: is this machine's clock right?")
             except TimeoutError:
                 error = f"the order was not through within {ORDER:g} s"
@@ -160,7 +160,7 @@ class Issuance:
     async def _obtain(self, host: str, blocking: Blocking) -> Stored:
         """Order a certificate; or take the one that another process has put into the cache meanwhile."""
         found = await blocking.call(self._store.certificate, host)
-        if found is not None and found != self._stored.get(host) and renewal_of(found.certificate) > time.time():
+        if found not in (None, self._stored.get(host)) and renewal_of(found.certificate, LEFT[1]) > time.time():
             return found
         async with self._account:
             account_key = await blocking.call(_account_key, self._store)
@@ -184,9 +184,9 @@ class Issuance:
         log.log(level, "%s: no new certificate: %s; again in %.0f s, meanwhile %s", host, error, delay, meanwhile)
 
 
-def renewal_of(certificate: Certificate) -> float:
-    """When to have another one; UNIX time. Not the same moment each time."""
-    return certificate.ends - (certificate.ends - certificate.begins) * uniform(*LEFT)
+def renewal_of(certificate: Certificate, left: float) -> float:
+    """When this share of its time is left; UNIX time."""
+    return certificate.ends - (certificate.ends - certificate.begins) * left
 
 
 async def _until(moment: float) -> None:

@@ -18,15 +18,18 @@ import re
 import ssl
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from gobetween_py.acme.errors import AcmeError
 from gobetween_py.config.acme import LETS_ENCRYPT, Acme
 from gobetween_py.tls.certificates import Certificate, read_certificate
 
 log = logging.getLogger("pygobetween.acme")
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +52,19 @@ class Store:
 
     def certificate(self, host: str) -> Stored | None:
         """A host's certificate, still valid or not; None when there is none, or it cannot be used, which is logged."""
-        places = [self.folder / f"{host}.pem", *([self._of_gobetween / host] if self._of_gobetween else ())]
-        for path in places:
-            try:
-                if _is_ours(path):
-                    return _certificate(path)
-            except AcmeError as error:
-                log.error("%s; it is not used", error)
+        path = self.folder / f"{host}.pem"
+        try:
+            if self._has(path):
+                return Stored(str(path), _read(path))
+            if self._of_gobetween and _is_ours(self._of_gobetween / host):
+                return Stored(str(self._of_gobetween / host), _read(self._of_gobetween / host))
+        except AcmeError as error:
+            log.error("%s; it is not used", error)
         return None
 
     def account_key(self) -> bytes | None:
-        """The account's key in PEM; None when there is no account yet. Raises AcmeError as above."""
-        return self.account.read_bytes() if _is_ours(self.account) else None
+        """The account's key in PEM; None when there is no account yet. Raises AcmeError: it is not to be trusted."""
+        return self.account.read_bytes() if self._has(self.account) else None
 
     def prepare(self) -> None:
         """Find out whether it can be written, before something is asked for that is worth keeping. Raises AcmeError."""
@@ -70,15 +74,17 @@ class Store:
     def keep_certificate(self, host: str, content: bytes) -> Stored:
         """Put a host's key and chain in the place of those before. Raises AcmeError: they stay as they were."""
         path = self.folder / f"{host}.pem"
-        self._write(path, content)
-        return _certificate(path)
+        return Stored(str(path), self._write(path, content, _read))
 
     def keep_account_key(self, content: bytes) -> None:
         """Raises AcmeError."""
-        self._write(self.account, content)
+        self._write(self.account, content, lambda _: None)
 
-    def _write(self, path: Path, content: bytes) -> None:
-        """The whole file or none of it, also if the machine stops meanwhile."""
+    def _has(self, path: Path) -> bool:
+        return _is_ours(self.folder) and _is_ours(path)
+
+    def _write(self, path: Path, content: bytes, read: Callable[[Path], Read]) -> Read:
+        """The whole file or none of it, also if the machine stops meanwhile; none, too, if it cannot be read."""
         with self._writing():
             handle, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=self.folder)  # 0600
             try:
@@ -86,6 +92,7 @@ class Store:
                     file.write(content)
                     file.flush()
                     os.fsync(handle)
+                found = read(Path(part))
                 os.replace(part, path)
             except BaseException:
                 os.unlink(part)
@@ -95,6 +102,7 @@ class Store:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+            return found
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -109,10 +117,11 @@ class Store:
             raise AcmeError(f"{self.folder}: cannot be written: {error.strerror}") from error
 
 
-def _certificate(path: Path) -> Stored:
+def _read(path: Path) -> Certificate:
+    """The certificate in a file with its key. Raises AcmeError: it cannot be used."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, password=lambda: "")
-        return Stored(str(path), read_certificate(str(path)))
+        return read_certificate(str(path))
     except OSError as error:  # ssl.SSLError too
         raise AcmeError(f"{path}: is no certificate with its key") from error
 

@@ -8,7 +8,8 @@ import pytest
 
 from gobetween_py.acme import issuance as module
 from gobetween_py.acme.challenges import Challenges
-from gobetween_py.acme.issuance import RETRIES, Issuance, renewal_of
+from gobetween_py.acme.issuance import LEFT, RETRIES, Issuance, renewal_of
+from gobetween_py.acme.store import Store
 from gobetween_py.tls.certificates import Certificate
 from tests.gobetween_py.acme.settings import keep, unreachable
 from tests.services.certificates import Authority
@@ -29,11 +30,9 @@ async def until(holds: object) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_renewals_come_well_before_the_end_and_not_at_once() -> None:
+def test_renewals_come_well_before_the_end_and_not_all_at_once() -> None:
     certificate = Certificate(frozenset(), 0.0, 90 * DAY)
-    moments = [renewal_of(certificate) for _ in range(1000)]
-    assert 54 * DAY <= min(moments) < 55 * DAY
-    assert 59 * DAY < max(moments) <= 60 * DAY
+    assert [round(renewal_of(certificate, left) / DAY) for left in LEFT] == [60, 54]
 
 
 def test_failed_orders_stay_below_what_authorities_allow() -> None:
@@ -133,4 +132,16 @@ async def test_nothing_is_ordered_that_could_not_be_kept(tmp_path: Path) -> None
     it.keep([HOST])
     await until(lambda: it.statuses[HOST].failures == 1)
     assert "cannot be written: Not a directory" in it.statuses[HOST].last_error
+    it.stop()
+
+
+async def test_an_account_whose_key_is_rubbish_is_not_silently_another_one(tmp_path: Path) -> None:
+    settings = unreachable(tmp_path)
+    Store(settings).keep_account_key(b"rubbish")
+    it = Issuance(settings, Challenges())
+    it.keep([HOST])
+    await until(lambda: it.statuses[HOST].failures == 1)
+    assert it.statuses[HOST].last_error == (
+        "the account's key cannot be read: without its file there will be a new account"
+    )
     it.stop()

@@ -60,18 +60,24 @@ def test_authorities_and_accounts_have_files_of_their_own(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"-----BEGIN CERTIFICATE-----\n"])
-def test_what_is_no_certificate_is_not_used(cache: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_rubbish_is_not_used(cache: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     store = Store(Acme(cache_dir=str(cache)))
-    with pytest.raises(AcmeError, match="is no certificate with its key"):
-        store.keep_certificate(HOST, content)
+    store.prepare()
+    path = store.folder / f"{HOST}.pem"
+    path.write_bytes(content)
     assert store.certificate(HOST) is None
-    assert caplog.messages == [f"{store.folder}/{HOST}.pem: is no certificate with its key; it is not used"]
+    assert caplog.messages == [f"{path}: is no certificate with its key; it is not used"]
 
 
-def test_a_certificate_without_its_own_key_is_not_used(authority: Authority, cache: Path) -> None:
+def test_rubbish_does_not_replace_a_certificate(authority: Authority, cache: Path) -> None:
+    """Nor does a certificate without its own key."""
     store, other = Store(Acme(cache_dir=str(cache))), authority.issue("other")
-    with pytest.raises(AcmeError, match="is no certificate with its key"):
-        store.keep_certificate(HOST, other.key.read_bytes() + authority.issue(HOST).certificate.read_bytes())
+    before = store.keep_certificate(HOST, issue(authority, HOST))
+    for content in b"rubbish", other.key.read_bytes() + authority.issue(HOST).certificate.read_bytes():
+        with pytest.raises(AcmeError, match="is no certificate with its key"):
+            store.keep_certificate(HOST, content)
+    assert store.certificate(HOST) == before
+    assert os.listdir(store.folder) == [f"{HOST}.pem"]
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602])
@@ -102,7 +108,9 @@ def test_what_belongs_to_somebody_else_is_not_believed(authority: Authority, cac
     path = store.keep_certificate(HOST, issue(authority, HOST)).path
     os.chown(path, 65_534, 65_534)
     assert store.certificate(HOST) is None
+    os.chown(path, 0, 0)
     os.chown(store.folder, 65_534, 65_534)
+    assert store.certificate(HOST) is None
     with pytest.raises(AcmeError, match="others can write it"):
         store.prepare()
 
