@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import tomlkit
 
 from tests.integration.conftest import Serve
 from tests.integration.reloads import Echo, answers, eventually, reload, server
@@ -23,6 +24,8 @@ from tests.services.ports import free_port
 from tests.services.process import LOOPBACK
 
 ONE, TWO = "one.example.test", "two.example.test"
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 MAC_KEY = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 
@@ -150,6 +153,27 @@ def test_an_authority_that_wants_another_account_is_told_of(serve: Serve, echo: 
     expected = "unauthorized" if key else "this authority wants acme.external_account"
     eventually(lambda: bool(re.search(rf"ERROR.*{ONE}: no new certificate: .*{expected}", balancer.log_text())))
     assert not key or key not in balancer.log_text()
+
+
+@pytest.mark.parametrize("sample", ["acme.toml", "acme-tls-alpn.toml"])
+def test_a_sample_runs(serve: Serve, echo: Echo, cache: Path, sample: str) -> None:
+    """As they are, but for addresses, folders and files, which are of this machine."""
+    text = tomlkit.parse((CONFIGS / sample).read_text()).unwrap()
+    acme, server_table = text["acme"], text["servers"]["web"]
+    external = acme.get("external_account")
+    accounts = {external["key_id"]: external["hmac_key"]} if external else {}
+    pebble = serve(Pebble(serve(ChallengeServer()), external_accounts=accounts))
+    acme |= {"directory_url": pebble.directory, "ca_path": str(pebble.authority.ca), "cache_dir": str(cache)}
+    if "http_bind" in acme:
+        acme["http_bind"] = f"{LOOPBACK}:{pebble.http_port}"
+    if "cert_path" in server_table["tls"]:
+        own = pebble.authority.issue("example.com")
+        server_table["tls"] |= {"cert_path": str(own.certificate), "key_path": str(own.key)}
+    server_table["bind"] = f"{LOOPBACK}:{pebble.tls_port}"
+    server_table["discovery"]["static_list"] = [echo.line]
+    serve(Balancer(tomlkit.dumps(text)))
+    for host in server_table["tls"]["acme_hosts"]:
+        assert has_certificate(pebble, host)
 
 
 # what fails does not stop the others
