@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gobetween_py.proxy.secured import ACME_TLS
+from gobetween_py.proxy.termination import ACME_TLS
 
 
 class Challenges:

@@ -10,10 +10,11 @@
     staged      a Connection with more to do before it relays: PROXY headers, in and out, and the ClientHello
     relay       one direction of a connection: recv/send for little, splice for much, half-close, reset
     secured     a connection with TLS on one side or both: the handshakes
+    termination, origination    what it does towards the client, and towards the backend
     tls         one direction of such a connection
     source      the address that backends see
     pipes       the pipes that splice needs, kept for the next one
-    unread      whether a socket has bytes to be read
+    sockets     the C-level sockets that all of this works on
     wheel       coarse timers: a connection sits in the slot of its next deadline
     anywhere    what sockets get that are bound to all addresses
     access      allow and deny rules by client address

@@ -19,13 +19,10 @@ in the timer wheel, the place in the listener.
 
 from __future__ import annotations
 
-import _socket
-import contextlib
 import errno
 import os
 import select
 import socket
-import struct
 from array import array
 from collections import deque
 from collections.abc import Callable
@@ -35,7 +32,17 @@ from typing import TYPE_CHECKING, ClassVar
 from balancer import REFUSED, RX, TOTAL, TX, Backend
 from balancer.sni import Acquire
 from gobetween_py.proxy.reason import Reason
-from gobetween_py.proxy.relay import Half
+from gobetween_py.proxy.relay import FINISHED, Half
+from gobetween_py.proxy.sockets import (
+    AF_UNIX,
+    IPPROTO_TCP,
+    STREAM,
+    TCP_NODELAY,
+    TCP_QUICKACK,
+    CSocket,
+    acknowledge,
+    reset_at_close,
+)
 from gobetween_py.proxy.source import SourceError
 
 if TYPE_CHECKING:
@@ -44,18 +51,9 @@ if TYPE_CHECKING:
     from gobetween_py.proxy.source import Source
     from gobetween_py.proxy.wheel import Slot, Wheel
 
-# The C-level socket: `socket.socket` adds a Python object and twice the time, for nothing that is needed here.
-CSocket = _socket.socket
-
 FAILED = select.EPOLLERR | select.EPOLLHUP
 ARRIVED = select.EPOLLIN | select.EPOLLRDHUP
-# Plain integers: looking up and converting members of enums is felt once per connection.
-STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 IN_PROGRESS = (errno.EINPROGRESS, 0)
-AF_UNIX, IPPROTO_TCP = int(socket.AF_UNIX), int(socket.IPPROTO_TCP)
-TCP_NODELAY, TCP_QUICKACK = int(socket.TCP_NODELAY), int(socket.TCP_QUICKACK)
-RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER on with 0 s: close() sends RST."""
 
 MAX_DIALS = 16
 """Connects of one client at most, whatever number of addresses the tried backends have."""
@@ -250,12 +248,12 @@ class Connection:
         self.active = now = self.wheel.now
         self.answered = monotonic()
         listener = self.listener
-        listener.reactor.handlers[upstream.fileno()] = down.ready
+        listener.reactor.handlers[upstream.fileno()] = self.answer
         self.watch(self.client_fd, self.first)
         if listener.idle_ticks and self.slot is None:
             self._sit(now + listener.idle_ticks)
         if events & ARRIVED:  # a server that speaks first: no edge tells of it again
-            down.ready(events)
+            self.answer(events)
 
     def first(self, events: int) -> None:
         """The client's first event of the relay. When it brings nothing for the backend, the bare ACK goes at once."""
@@ -264,13 +262,22 @@ class Connection:
         self.listener.reactor.handlers[self.client_fd] = up.ready
         up.ready(events)
         if not (up.moved or self.closed):
-            self.acknowledge()
+            acknowledge(up.sink)  # without this ACK or the client's bytes nobody accepts us
 
-    def acknowledge(self) -> None:
-        """Send the ACK that has waited for the client's first bytes: without one or the other nobody accepts us."""
-        assert self.upstream is not None
-        with contextlib.suppress(OSError):  # a UNIX socket knows of none
-            self.upstream.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
+    def answer(self, events: int) -> None:
+        """The backend's events until it has said something. If there is more to come it gets the ACK for that at once.
+
+        From then on ACKs are as usual. Else a backend with Nagle's algorithm on would not send the rest for 40 ms.
+        """
+        up, upstream = self.up, self.upstream
+        assert up is not None
+        assert upstream is not None
+        down = up.opposite
+        down.ready(events)
+        if down.moved and not self.closed:
+            self.listener.reactor.handlers[upstream.fileno()] = down.ready
+            if not down.state & FINISHED:
+                acknowledge(upstream)
 
     def _connect_again(self) -> None:
         if not self.closed:
@@ -325,9 +332,9 @@ class Connection:
     def break_off(self, reason: Reason) -> None:
         """End it, if it has not ended, by resets: so neither side takes a torn stream for a whole one."""
         if not self.closed:
-            self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            reset_at_close(self.client)
             if self.upstream is not None:
-                self.upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                reset_at_close(self.upstream)
             self.close(reason)
 
     def abort(self) -> None:

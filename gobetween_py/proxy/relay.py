@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 from gobetween_py.proxy.reason import BACKEND, CLIENT
 
 if TYPE_CHECKING:
-    from gobetween_py.proxy.connection import Connection, CSocket
+    from gobetween_py.proxy.connection import Connection
     from gobetween_py.proxy.pipes import Pipe
+    from gobetween_py.proxy.sockets import CSocket
 
 OUT = select.EPOLLOUT
 ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR

@@ -29,11 +29,12 @@ from gobetween_py.proxy.introduction import introduction
 from gobetween_py.proxy.proxy_protocol import Header, HeaderError
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import BUFFER, DONTWAIT, ENDING, PLAIN, READABLE, Half
-from gobetween_py.proxy.unread import unread
+from gobetween_py.proxy.sockets import unread
 from gobetween_py.proxy.wheel import Wheel
 
 if TYPE_CHECKING:
-    from gobetween_py.proxy.secured import Origination, Termination
+    from gobetween_py.proxy.origination import Origination
+    from gobetween_py.proxy.termination import Termination
     from gobetween_py.proxy.tls import Tls
 
 PEEK = int(socket.MSG_PEEK) | DONTWAIT

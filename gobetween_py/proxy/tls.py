@@ -40,7 +40,7 @@ from gobetween_py.proxy.relay import (
     STALLED,
     Half,
 )
-from gobetween_py.proxy.unread import unread
+from gobetween_py.proxy.sockets import unread
 
 if TYPE_CHECKING:
     from gobetween_py.proxy.secured import SecuredConnection
@@ -92,6 +92,14 @@ def wrap(
         sock, server_side, server_name, owner=owner, session=session
     )
     return tls
+
+
+def ends_with_client(tls: Tls) -> bool:
+    """Whether the last message of a server's handshake was the client's: no answer takes the ACK along.
+
+    A client that has Nagle's algorithm on would say nothing until the ACK comes, 40 ms later.
+    """
+    return not tls.context.num_tickets or (tls.session_reused and tls.version() != "TLSv1.3")
 
 
 def reason_of(error: OSError) -> str:

@@ -11,7 +11,8 @@ from gobetween_py.acme.issuance import Issuance, Status
 from gobetween_py.acme.store import Stored
 from gobetween_py.config import Server
 from gobetween_py.config.errors import Path, path_text
-from gobetween_py.proxy.secured import Origination, Termination
+from gobetween_py.proxy.origination import Origination
+from gobetween_py.proxy.termination import Termination
 from gobetween_py.tls.certificates import Certificate
 from gobetween_py.tls.contexts import TlsError, certificate_of, client_context, issued_context, server_context
 from gobetween_py.tls.renewal import Renewal

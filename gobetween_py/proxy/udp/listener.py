@@ -12,12 +12,12 @@ from balancer import REFUSED, Backend, Counters, Pool
 from gobetween_py.proxy.acceptor import EXHAUSTED
 from gobetween_py.proxy.access import Access
 from gobetween_py.proxy.anywhere import includes
-from gobetween_py.proxy.connection import CSocket
 from gobetween_py.proxy.front import GRACE, Front
 from gobetween_py.proxy.introduction import introduction_of_datagrams
 from gobetween_py.proxy.reactor import Reactor
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.settings import Settings
+from gobetween_py.proxy.sockets import CSocket
 from gobetween_py.proxy.source import SourceError
 from gobetween_py.proxy.udp.oneway import OneWay
 from gobetween_py.proxy.udp.receiver import Receiver, receiver_of

@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from balancer import Backend
-from gobetween_py.proxy.connection import AF_UNIX, CSocket
+from gobetween_py.proxy.sockets import AF_UNIX, CSocket
 from gobetween_py.proxy.source import Source
 
 if TYPE_CHECKING:

@@ -1,7 +1,10 @@
 """Packets that are saved, and none that is late for it: as the kernel counts them for the peers' sockets."""
 
+import fcntl
 import socket
 import struct
+import sys
+import termios
 
 import pytest
 
@@ -17,6 +20,11 @@ def segments_in(sock: socket.socket) -> int:
     """Segments that came in, SYN and ACK of the handshake among them."""
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
     return int(struct.unpack_from("I", info, SEGMENTS_IN)[0])
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Bytes sent of which the other side's kernel has not said that they came (SIOCOUTQ, tcp(7))."""
+    return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 async def test_the_first_bytes_end_the_handshake_with_the_backend():
@@ -42,6 +50,20 @@ async def test_a_silent_client_does_not_hold_up_the_backends_accept(stages: Stag
         (connection,) = rig.listener.connections
         await rig.until(lambda: rig.reactor.handlers[connection.client_fd] == connection.up.ready)
         backend, _ = rig.backends[0].accept()
+        client.close()
+        backend.close()
+
+
+async def test_a_backend_with_nagles_algorithm_is_not_kept_waiting():
+    """Of an answer in two pieces it would send the second only when the first is acknowledged."""
+    async with Rig() as rig:
+        client = await rig.connect()
+        await rig.send(client, b"question")
+        backend = await rig.accept()
+        assert await rig.receive(backend)
+        backend.send(b"the first piece")
+        assert await rig.receive(client)
+        assert unacknowledged(backend) == 0
         client.close()
         backend.close()
 

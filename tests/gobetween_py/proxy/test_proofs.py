@@ -10,9 +10,9 @@ import pytest
 from gobetween_py.acme.challenges import Challenges
 from gobetween_py.config.tls import Tls
 from gobetween_py.proxy.reason import Reason
-from gobetween_py.proxy.secured import ACME_TLS, Termination
 from gobetween_py.proxy.settings import Settings
 from gobetween_py.proxy.staged import Stages
+from gobetween_py.proxy.termination import ACME_TLS, Termination
 from gobetween_py.tls.contexts import server_context
 from tests.gobetween_py.proxy.rig import Rig
 from tests.gobetween_py.proxy.test_end import Told

@@ -17,15 +17,16 @@ from balancer.sni import ServerNames
 from gobetween_py.config.tls import BackendsTls, CertificateFiles, Tls
 from gobetween_py.proxy import proxy_protocol
 from gobetween_py.proxy.access import Access
+from gobetween_py.proxy.origination import Origination, name_of
 from gobetween_py.proxy.proxy_protocol import Header, build_v2
 from gobetween_py.proxy.reason import Reason
-from gobetween_py.proxy.secured import Origination, Termination, name_of
 from gobetween_py.proxy.settings import Settings
 from gobetween_py.proxy.staged import Stages
+from gobetween_py.proxy.termination import Termination
 from gobetween_py.tls.contexts import client_context, server_context
 from tests.gobetween_py.proxy.rig import Rig
 from tests.gobetween_py.proxy.test_end import Told
-from tests.gobetween_py.proxy.test_packets import segments_in
+from tests.gobetween_py.proxy.test_packets import segments_in, unacknowledged
 from tests.gobetween_py.proxy.tls_peer import TlsPeer, TruncatedError
 from tests.services.certificates import Authority, Certificate
 
@@ -264,6 +265,18 @@ async def test_a_client_resumes_its_session(ends: MakeEnds) -> None:
         assert isinstance(again, TlsPeer)
         assert again.tls.session_reused
         await again.close()
+        await backend.close()
+
+
+async def test_a_client_with_nagles_algorithm_is_not_kept_waiting(ends: MakeEnds) -> None:
+    """Where its message ends the handshake, it sends nothing more until that is acknowledged."""
+    it = ends("client")
+    it.server.num_tickets = 0
+    async with Rig(settings=it.settings) as rig:
+        client, backend = await it.pair(rig)
+        await rig.until(lambda: any(one.up for one in rig.listener.connections))
+        assert unacknowledged(client.socket) == 0
+        await client.close()
         await backend.close()
 
 

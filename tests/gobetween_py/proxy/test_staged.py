@@ -15,11 +15,11 @@ from balancer import TX, BackendSpec
 from balancer.sni import ServerNames
 from gobetween_py.proxy import proxy_protocol as pp
 from gobetween_py.proxy.access import Access
-from gobetween_py.proxy.connection import CSocket
 from gobetween_py.proxy.proxy_protocol import Header, build_v1, build_v2
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.relay import BUFFER
 from gobetween_py.proxy.settings import Settings
+from gobetween_py.proxy.sockets import CSocket
 from gobetween_py.proxy.staged import StagedConnection, Stages
 from tests.gobetween_py.proxy import hellos
 from tests.gobetween_py.proxy.rig import Rig
