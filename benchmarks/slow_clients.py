@@ -30,7 +30,7 @@ from benchmarks.net import Address
 from benchmarks.process import StartError, running, stop
 from tests.services.ports import free_ports
 
-ROUNDS, REQUESTS = 7, 1000
+ROUNDS, REQUESTS = 7, 3000
 CONFIG = """
 [logging]
 level = "error"

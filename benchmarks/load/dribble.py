@@ -1,9 +1,10 @@
 """`python -m benchmarks.load.dribble HOST:PORT PHASE COUNT`: clients that send a byte a second each.
 
-Once all are connected and about to dawdle it prints `ready`. It goes on until it is stopped, and fails when one of
-them is turned away; what they send never becomes whole.
+Each has its own moment within the second. Once all are connected and about to dawdle it prints `ready`. It goes on
+until it is stopped, and fails when one of them is turned away; what they send never becomes whole.
 """
 
+import functools
 import socket
 import ssl
 import sys
@@ -15,7 +16,6 @@ from benchmarks.certificate import NAME
 from benchmarks.net import Address, parse_address
 
 HEADER = b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n"
-BURST = 20  # bytes between two looks at the clock
 
 
 def begin_header(sock: socket.socket) -> bytes:
@@ -23,9 +23,12 @@ def begin_header(sock: socket.socket) -> bytes:
     return HEADER
 
 
+_hello = functools.cache(hello)
+
+
 def begin_hello(sock: socket.socket) -> bytes:
     """A ClientHello."""
-    return hello()
+    return _hello()
 
 
 def begin_finished(sock: socket.socket) -> bytes:
@@ -67,8 +70,7 @@ def run(address: Address, phase: str, count: int) -> None:
         begun = time.monotonic()
         for number, (sock, data) in enumerate(clients):
             sock.send(data[at : at + 1])
-            if number % BURST == 0:
-                time.sleep(max(0.0, begun + number / count - time.monotonic()))
+            time.sleep(max(0.0, begun + number / count - time.monotonic()))
         time.sleep(max(0.0, begun + 1 - time.monotonic()))
 
 
