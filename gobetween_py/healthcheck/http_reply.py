@@ -9,6 +9,8 @@ MAX_HEAD = 32_768
 """Bytes that status line and headers may have."""
 MAX_BODY = 65_536
 """Bytes of the body that are looked at."""
+MAX_REPLY = 1_048_576
+"""Bytes that may come until enough is seen; interim replies and the framing of chunks could go on for ever."""
 
 _STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9][0-9])(?: [^\r\n]*)?\r?\n")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
@@ -35,6 +37,7 @@ class Reply:
         """Nothing more is needed: it is all there, or MAX_BODY bytes of it."""
         self._bodiless = bodiless
         self._data = bytearray()
+        self._fed = 0
         self._head_done = False
         self._chunked = False
         self._left: int | None = None  # bytes of the body or of the current chunk; None = until the stream ends
@@ -42,10 +45,13 @@ class Reply:
     def feed(self, data: bytes) -> None:
         """Some more bytes; b"" at the end of the stream. Raises BadReplyError."""
         self._data += data
+        self._fed += len(data)
         if not self._head_done:
             self._read_head()
         if self._head_done and not self.complete:
             self._read_chunks() if self._chunked else self._read_body()
+        if self._fed > MAX_REPLY and not self.complete:
+            raise BadReplyError(f"interim replies or chunks of more than {MAX_REPLY >> 20} MiB")
         if not data and not self.complete:
             if self._left is not None or self._chunked or not self._head_done:
                 raise BadReplyError("closed in the middle of the reply" if self.status else "closed without a reply")

@@ -104,9 +104,11 @@ class Link:
     async def receive(self, limit: int) -> bytes:
         """Some bytes, at most `limit`; b"" at the end of the stream. The rest of a longer datagram is lost."""
         try:
-            return await self._done(partial(self._socket.recv, limit), self._readable)
+            data = await self._done(partial(self._socket.recv, limit), self._readable)
         except OSError as error:
             raise CheckFailedError(f"cannot receive: {_words(error)}") from error
+        await asyncio.sleep(0)  # a backend that sends faster than it is read would hold up everybody, for ever
+        return data
 
     async def _done(self, step: Callable[[], Result], unblocked: Callable[[], Awaitable[None]]) -> Result:
         """The result of a step, once the socket lets it be done; TLS may have to read in order to write."""

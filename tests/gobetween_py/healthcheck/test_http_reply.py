@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gobetween_py.healthcheck.http_reply import MAX_BODY, MAX_HEAD, BadReplyError, Reply
+from gobetween_py.healthcheck.http_reply import MAX_BODY, MAX_HEAD, MAX_REPLY, BadReplyError, Reply
 
 
 def read(*pieces: bytes, bodiless: bool = False, ends: bool = True) -> Reply:
@@ -62,6 +62,15 @@ def test_a_long_body_is_looked_at_in_part(head: bytes) -> None:
     reply = read(head, *[b"x" * 10_000] * 10, ends=False)
     assert reply.complete
     assert reply.body == b"x" * MAX_BODY
+
+
+@pytest.mark.parametrize(
+    ("start", "endless"),
+    [(INTERIM, INTERIM), (CHUNKED, b"1;" + b"x" * 30_000 + b"\r\n!\r\n")],
+)
+def test_interim_replies_and_chunks_do_not_go_on_for_ever(start: bytes, endless: bytes) -> None:
+    with pytest.raises(BadReplyError, match=r"^interim replies or chunks of more than 1 MiB$"):
+        read(start, *[endless] * (MAX_REPLY // len(endless) + 1), ends=False)
 
 
 @pytest.mark.parametrize(

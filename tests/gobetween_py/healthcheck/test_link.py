@@ -11,6 +11,7 @@ import pytest
 
 from gobetween_py.healthcheck.contract import Check, NoVerdictError
 from gobetween_py.healthcheck.http import Http, HttpOptions
+from gobetween_py.healthcheck.link import Link
 from gobetween_py.healthcheck.ping import Ping, PingOptions
 from gobetween_py.healthcheck.probe import Probe, ProbeOptions
 from gobetween_py.proxy.source import AF_INET, Source
@@ -94,6 +95,28 @@ async def test_it_comes_from_the_source() -> None:
     async with serving(script) as there:
         await PING.check(replace(there, source=Source(own={AF_INET: "127.0.0.7"})))
         assert await peer == "127.0.0.7"
+
+
+async def test_a_backend_that_sends_faster_than_it_is_read_holds_up_nobody() -> None:
+    """Its next bytes are always there already: a check that took them without a pause would keep all others waiting."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    with socket.create_server((HOST, 0)) as backend, Link(target(backend.getsockname()[1])) as link:
+        await link.connect()
+        peer, _ = backend.accept()
+        with peer:
+            peer.sendall(b"x" * 1000)
+            waiting = asyncio.create_task(others())
+            for _ in range(1000):
+                assert await link.receive(1) == b"x"
+            waiting.cancel()
+    assert turns >= 1000
 
 
 async def test_a_source_that_cannot_be_had_says_nothing_of_the_backend() -> None:
