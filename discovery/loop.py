@@ -81,6 +81,10 @@ class Loop:
         self._applying = asyncio.Lock()
         self._applied: int | None = None
 
+    def take_over(self, other: "Loop") -> None:
+        """Before `run`: go on with what another loop found, whose options are no longer those of the server."""
+        self.status.backends, self.status.last_success = other.status.backends, other.status.last_success
+
     async def run(self) -> None:
         """Until cancelled; then the discovery is closed. Runs once."""
         try:
@@ -175,7 +179,7 @@ class Loop:
                     await self._recovered.wait()
 
     async def _take(self, specs: Answer) -> None:
-        status, first, failing = self.status, self.status.last_success is None, self.status.failing
+        status, first, failing = self.status, self._applied is None, self.status.failing
         self._discovery.skipped.settle(logger, self._where)
         await self._apply(specs)
         self._applied = len(specs)

@@ -110,6 +110,7 @@ class Supply:
             self._run("health", health.run())
         if discovery is not None:
             await self._end("discovery")
+            discovery.take_over(self.discovery)
             self.discovery = discovery
             self._run("discovery", discovery.run())
             await self._first_answer()

@@ -205,6 +205,22 @@ async def test_a_first_fetch_that_fails_is_an_error_not_silence(caplog: pytest.L
     ]
 
 
+async def test_a_loop_that_takes_over_tells_what_is_kept_of_the_other(caplog: pytest.LogCaptureFixture) -> None:
+    """After a reload that changed the options of a source which is down just then, the old backends still serve."""
+    async with Running(Scripted([A, B])) as before:
+        await before.until(lambda: before.applied == [[A, B]])
+    caplog.clear()
+    after = Running(Scripted(DiscoveryError("refused"), [A]))
+    after.loop.take_over(before.loop)
+    assert after.status.last_success == before.status.last_success
+    async with after:
+        await after.until(lambda: after.applied == [[A]])
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "web: scripted discovery failed: refused; the last 2 backends are kept"),
+        ("INFO", "web: scripted discovery: answers again: 1 backends"),
+    ]
+
+
 async def test_an_answer_without_backends_is_good_and_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     async with Running(Scripted([A], []), interval="1ms") as running:
         await running.until(lambda: running.applied[-1:] == [[]])
