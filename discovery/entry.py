@@ -8,7 +8,8 @@ from balancer.backend import BackendSpec
 MAX_NUMBER = 2**31 - 1
 MAX_UNIX_PATH = 107  # bytes: sun_path of unix(7) is 108 with its final NUL
 
-_HOST = re.compile(r"[^\s\[\]/\\@?#,\"'<>=:]{1,253}")
+_LABEL = r"[^\s\[\]/\\@?#,\"'<>=:.]{1,63}"
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 _PROTOCOLS = re.compile(r"[!-+\--~]{1,255}(,[!-+\--~]{1,255})*")
 PROXY_PROTOCOLS = ("", "none", "1", "2")
 

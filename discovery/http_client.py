@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import aiohttp
 
 from discovery.contract import MAX_ANSWER, DiscoveryError
-from discovery.entry import unix_address
+from discovery.entry import plain_host, unix_address
 
 KEEPALIVE = 300.0
 """Seconds that an idle connection is kept for the next request, unless the server ends it before."""
@@ -55,7 +55,8 @@ def parse_endpoint(text: str) -> Endpoint:
         return Endpoint(f"http://localhost/{request.removeprefix('/')}", socket=path)
     try:
         parts = urlsplit(text)
-        valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and text.isprintable()
+        plain_host(parts.hostname or "")
+        valid = parts.scheme in {"http", "https"} and parts.port != 0 and text.isprintable()
     except ValueError:
         valid = False
     if not valid or " " in text:
@@ -103,7 +104,7 @@ class HttpClient:
         shown = self._endpoint.shown
         try:
             body = await self._get()
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
             await self.close()
             raise DiscoveryError(f"{shown}: {_reason(error)}") from error
         try:
@@ -192,6 +193,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         code = error.os_error.errno or 0  # getaddrinfo's are negative
         return f"cannot connect: {os.strerror(code) if code > 0 else error.os_error.strerror}"
+    if isinstance(error, UnicodeError):  # of IDNA: a part of the host's name is empty or too long
+        return "the host is no name"
+    if isinstance(error, aiohttp.TooManyRedirects):
+        return f"{len(error.history)} redirects, and no end of them"
     if isinstance(error, aiohttp.ClientResponseError):
         return f"{type(error).__name__}: {error.status} {error.message}"
     if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError):

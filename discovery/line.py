@@ -39,6 +39,8 @@ def split_address(address: str) -> tuple[str, str]:
     """Host and port of `host:port`, `[v6]:port`, or (`unix:/path`, "0"). Raises ValueError."""
     if address.startswith("unix:"):
         return unix_address(address), "0"
+    if "//" in address:
+        raise ValueError(f"{address[:80]!r} is a URL: write host:port, for example localhost:8000")
     host, colon, port = address.rpartition(":")
     if not colon or not port or address.endswith("]"):
         raise ValueError(f"{address[:80]!r} has no port: write host:port, for example localhost:8000")

@@ -137,9 +137,20 @@ async def test_redirects_in_a_circle_are_a_failure(server: Web) -> None:
 
     server.answer = answer
     discovery = make(server.url)
-    with pytest.raises(DiscoveryError, match="TooManyRedirects") as raised:
+    with pytest.raises(DiscoveryError, match=r": 10 redirects, and no end of them$") as raised:
         await discovery.fetch()
     assert "secret" not in str(raised.value)
+    await discovery.close()
+
+
+async def test_a_redirect_to_what_is_no_host_is_a_failure_in_a_line(server: Web) -> None:
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        raise web.HTTPFound("http://a..b/")
+
+    server.answer = answer
+    discovery = make(server.url)
+    with pytest.raises(DiscoveryError, match=r"^http://127\.0\.0\.1:[0-9]+/: "):
+        await discovery.fetch()
     await discovery.close()
 
 

@@ -40,6 +40,8 @@ def test_reads_a_backend(line: str, spec: BackendSpec) -> None:
         ("[::1]", "has no port"),
         (":80", "has no host"),
         ("::1:80", "write an IPv6 address in brackets"),
+        ("http://a:80", "'http://a:80' is a URL: write host:port"),
+        ("http://a", "'http://a' is a URL: write host:port"),
         ("localhost:http", "port 'http' is not a whole number from 1 to 65535"),
         ("a:1 weight=-1", "weight '-1' is not a whole number from 0 to"),
         ("a:1 weight", "'weight' is no option of a backend: known are weight, priority, max_connections, sni"),
