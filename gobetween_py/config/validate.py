@@ -19,6 +19,7 @@ from gobetween_py.config.access_log import AccessLog
 from gobetween_py.config.checks import clashes, not_available, worth_a_warning
 from gobetween_py.config.errors import ConfigErrors, Path, Problem, path_text
 from gobetween_py.config.models import Config, Defaults
+from gobetween_py.config.server import Server
 from gobetween_py.config.wording import not_a_table, not_allowed, problems_of, unknown_key
 from gobetween_py.healthcheck import registry as health_kinds
 from gobetween_py.healthcheck.contract import Options as HealthcheckOptions
@@ -29,6 +30,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 KINDS_OF: dict[type[BaseModel], Any] = {Options: kinds, HealthcheckOptions: health_kinds}
 """Sections whose keys depend on their kind, and the registry of the kinds."""
+
+LIKE_GO = (Server, Defaults, Options, HealthcheckOptions)
+"""Sections in which gobetween takes an empty text for a key that is not there, and ZEROS likewise: what clients that
+are written in Go send for all that they leave open.
+"""
+ZEROS = ("fails", "passes")
 
 
 def build(data: object, *, lenient: bool = False) -> tuple[Config, list[Problem]]:
@@ -90,12 +97,12 @@ class Validation:
         return valid if len(valid) == len(built) else None
 
     def _known(self, model: type[BaseModel], data: Table, path: Path) -> dict[str, object]:
-        """The keys that the model has; of the others it is noted that they are unknown."""
+        """The given keys that the model has; of the others it is noted that they are unknown."""
         for key in data:
             if key not in model.model_fields:
                 problem = unknown_key((*path, str(key)), str(key), list(model.model_fields))
                 (self.warnings if self.lenient else self.problems).append(problem)
-        return {key: value for key, value in data.items() if key in model.model_fields}
+        return {key: value for key, value in _given(model, data).items() if key in model.model_fields}
 
     def _replace_sections(self, given: dict[str, object], model: type[BaseModel], path: Path) -> set[str]:
         """Puts built sections in the place of their tables, and returns the keys of those that are wrong."""
@@ -116,7 +123,7 @@ class Validation:
         """A section whose kind says which keys there are."""
         if not isinstance(data, Mapping):
             return self.section(base, data, path)
-        registry = KINDS_OF[base]
+        registry, data = KINDS_OF[base], _given(base, data)
         where, kind = path_text((*path, "kind")), data.get("kind", base.model_fields["kind"].default)
         try:
             if isinstance(kind, str):
@@ -133,7 +140,7 @@ class Validation:
     def _without_idle_keys(self, base: type[BaseModel], kind: str, data: Table, path: Path) -> Table:
         """Of a health check, without keys of other kinds: gobetween lets them stand there, so they are a warning."""
         idle = health_kinds.keys_of_others(kind) & data.keys() if base is HealthcheckOptions else ()
-        for key in sorted(idle):
+        for key in sorted(key for key in idle if data[key] != ""):
             self.warnings.append(Problem(path_text((*path, key)), f"has no effect when kind is '{kind}'"))
         return {key: value for key, value in data.items() if key not in idle}
 
@@ -152,11 +159,23 @@ def inherit(data: object) -> object:
 def _inherit(server: object, defaults: Table | None, access_log: Table | None) -> object:
     if not isinstance(server, Mapping):
         return server
-    whole = {**(defaults or {}), **server}
+    whole = {**(defaults or {}), **_given(Server, server)}
     own = server.get("access_log", {})
     if access_log is not None and isinstance(own, Mapping):
         whole["access_log"] = {**access_log, **own}
     return whole
+
+
+def _given(model: type[BaseModel], data: Table) -> Table:
+    """A section without what counts as not there; see LIKE_GO. A required key that is empty is wrong, not missing."""
+    if not issubclass(model, LIKE_GO):
+        return data
+    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
+    return {
+        key: value
+        for key, value in data.items()
+        if key not in optional or not (value == "" or (key in ZEROS and type(value) is int and value == 0))
+    }
 
 
 def _valid_keys(model: type[BaseModel], section: object) -> Table | None:

@@ -148,6 +148,63 @@ def test_without_defaults_there_are_no_limits_and_ten_seconds_to_shut_down() -> 
     assert (a.shutdown_timeout, a.connect_attempts, a.priority_tiers, a.balance) == (10, 3, False, "weight")
 
 
+GO_CLIENT = {
+    "bind": "127.0.0.1:80",
+    "protocol": "",
+    "balance": "",
+    "client_idle_timeout": "",
+    "max_connections": 0,
+    "healthcheck": {
+        "kind": "ping",
+        "interval": "2s",
+        "timeout": "",
+        "fails": 0,
+        "passes": 0,
+        "initial_status": "",
+        "exec_command": "",
+    },
+    "discovery": {**STATIC, "failpolicy": "", "interval": "", "timeout": ""},
+}
+"""What a client of gobetween that is written in Go sends: every key, whether it has something to say of it or not."""
+
+
+def test_an_empty_text_is_no_key_as_for_gobetween() -> None:
+    config, warnings = build({"defaults": {"client_idle_timeout": "5m"}, "servers": {"web": GO_CLIENT}})
+    plain = {"bind": GO_CLIENT["bind"], "healthcheck": {"kind": "ping", "interval": "2s"}, "discovery": STATIC}
+    expected, _ = build({"defaults": {"client_idle_timeout": "5m"}, "servers": {"web": plain}})
+    assert config == expected
+    assert not warnings
+
+
+def test_an_unknown_key_is_unknown_though_its_text_is_empty() -> None:
+    server = {"bind": ":80", "ballance": "", "discovery": {**STATIC, "intervall": ""}, "healthcheck": {"knd": ""}}
+    with pytest.raises(ConfigErrors) as raised:
+        build({"servers": {"web": server}})
+    assert [problem.path for problem in raised.value.problems] == [
+        "servers.web.ballance",
+        "servers.web.discovery.intervall",
+        "servers.web.healthcheck.knd",
+    ]
+
+
+def test_a_health_check_without_a_kind_is_none_and_a_discovery_is_an_error() -> None:
+    def server(**sections: object) -> dict[str, object]:
+        return {"servers": {"web": {"bind": ":80", "discovery": STATIC, **sections}}}
+
+    config, _ = build(server(healthcheck={"kind": "", "interval": ""}))
+    assert config.servers["web"].healthcheck.kind == "none"
+    with pytest.raises(ConfigErrors, match=r"^servers\.web\.discovery\.kind: '' is not allowed"):
+        build(server(discovery={"kind": ""}))
+
+
+@pytest.mark.parametrize("name", ["bind", "access"])
+def test_an_empty_text_is_wrong_where_something_is_needed_or_safety_depends_on_it(name: str) -> None:
+    """A variable of the environment that is not set must not open what a rule was to close."""
+    server = {"bind": ":80", "discovery": STATIC, name: {"bind": "", "access": {"default": ""}}[name]}
+    with pytest.raises(ConfigErrors, match=rf"^servers\.web\.{name}"):
+        build({"servers": {"web": server}})
+
+
 def test_a_wrong_default_is_told_of_once() -> None:
     assert told({"defaults": {"max_connections": "7"}, "servers": {"a": server(), "b": server(bind=":1")}}) == [
         "defaults.max_connections: must be a whole number, not '7'"
