@@ -41,6 +41,7 @@ from gobetween_py.proxy.sockets import (
     TCP_QUICKACK,
     CSocket,
     acknowledge,
+    push,
     reset_at_close,
 )
 from gobetween_py.proxy.source import SourceError
@@ -326,7 +327,14 @@ class Connection:
     # the end
 
     def reset(self, broken: CSocket) -> None:
-        """One side's socket is broken."""
+        """One side's socket is broken. What it had said until then goes out before the other one is reset.
+
+        A server that refuses a request without reading it all makes such an end: its answer, then RST.
+        """
+        if broken is not self.client:
+            push(self.client)
+        elif self.upstream is not None:
+            push(self.upstream)
         self.break_off(Reason.CLIENT_RESET if broken is self.client else Reason.BACKEND_RESET)
 
     def break_off(self, reason: Reason) -> None:

@@ -17,6 +17,7 @@ CSocket = _socket.socket
 STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 AF_UNIX, IPPROTO_TCP = int(socket.AF_UNIX), int(socket.IPPROTO_TCP)
 TCP_NODELAY, TCP_QUICKACK = int(socket.TCP_NODELAY), int(socket.TCP_QUICKACK)
+TCP_CORK = int(socket.TCP_CORK)
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on with 0 s
 _count = array("i", [0])  # where the kernel writes its answer
@@ -35,6 +36,12 @@ def acknowledge(sock: CSocket) -> None:
     """Send the ACK that waits for bytes to go along with."""
     with contextlib.suppress(OSError):  # a UNIX socket knows of none
         sock.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
+
+
+def push(sock: CSocket) -> None:
+    """Send what MSG_MORE or TCP_CORK hold back."""
+    with contextlib.suppress(OSError):  # a UNIX socket holds nothing back
+        sock.setsockopt(IPPROTO_TCP, TCP_CORK, 0)
 
 
 def reset_at_close(sock: CSocket) -> None:

@@ -73,6 +73,23 @@ async def test_a_reset_is_passed_on_as_a_reset(first: str):
         other.close()
 
 
+@pytest.mark.parametrize("first", ["client", "backend"])
+async def test_what_was_said_before_a_reset_arrives(first: str):
+    """As the answer of a server does that refuses a request without reading all of it: close() sends RST then."""
+    async with Rig() as rig:
+        client, backend = await rig.pair()
+        await rig.send(client, b"x")
+        assert await rig.receive(backend) == b"x"
+        one, other = (client, backend) if first == "client" else (backend, client)
+        # While we hold the event loop nothing is relayed, so that both have come when it is.
+        one.send(b"413 Content Too Large")
+        reset(one)
+        assert await rig.receive(other) == b"413 Content Too Large"
+        with pytest.raises(ConnectionResetError):
+            await rig.receive(other)
+        other.close()
+
+
 async def test_a_reset_reaches_the_other_side_while_that_is_not_reading():
     async with Rig() as rig:
         client, backend = await rig.pair()

@@ -21,6 +21,7 @@ from gobetween_py.proxy.origination import Origination, name_of
 from gobetween_py.proxy.proxy_protocol import Header, build_v2
 from gobetween_py.proxy.reason import Reason
 from gobetween_py.proxy.settings import Settings
+from gobetween_py.proxy.sockets import unread
 from gobetween_py.proxy.staged import Stages
 from gobetween_py.proxy.termination import Termination
 from gobetween_py.tls.contexts import client_context, server_context
@@ -498,6 +499,42 @@ async def test_the_last_bytes_and_the_end_are_one_packet(ends: MakeEnds) -> None
         assert segments_in(client.socket) == before + 1
         await client.close()
         await backend.close()
+
+
+@pytest.mark.parametrize("side", ["client", "both"])
+async def test_what_a_backend_said_before_its_reset_arrives(ends: MakeEnds, side: str) -> None:
+    it = ends(side)
+    async with Rig(settings=it.settings) as rig:
+        client, backend = await it.pair(rig)
+        await client.send(b"a request, and a body that is not read")
+        await rig.until(lambda: unread(backend.socket.fileno()))
+        await backend.send(b"ready")
+        assert await client.receive() == b"ready"
+        await backend.send(b"413 Content Too Large")
+        backend.socket.close()
+        assert await client.receive() == b"413 Content Too Large"
+        with pytest.raises((ConnectionResetError, TruncatedError)):
+            await client.receive()
+        client.socket.close()
+
+
+@pytest.mark.parametrize("first", ["client", "backend"])
+async def test_close_notify_is_told_no_sooner_than_the_end(ends: MakeEnds, first: str) -> None:
+    """Who hears it may answer at once, and OpenSSL takes no answer while it is still busy with its shutdown."""
+    it = ends("both")
+    async with Rig(settings=it.settings) as rig:
+        client, backend = await it.pair(rig)
+        await client.send(b"question")
+        assert await backend.receive() == b"question"
+        await backend.send(b"answer")
+        assert await client.receive() == b"answer"  # behind the tickets
+        one, other = (client, backend) if first == "client" else (backend, client)
+        before = segments_in(other.socket)
+        await one.notify()
+        assert await other.receive() == b""
+        assert segments_in(other.socket) == before + 1
+        await other.close()
+        await one.close()
 
 
 # backends
