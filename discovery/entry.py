@@ -74,7 +74,7 @@ def plain_host(host: str) -> str:
             return str(ipaddress.IPv6Address(bare))
         except ValueError:
             raise ValueError(f"host {host[:80]!r} is not an IPv6 address") from None
-    if bare is not host or not _HOST.fullmatch(host) or not host.isprintable():
+    if bare is not host or not _HOST.fullmatch(host) or not host.isprintable() or not (host.isascii() or _idna(host)):
         raise ValueError(f"host {host[:80]!r} is neither a name nor an address")
     if _IPV4_SHAPE.fullmatch(host):
         try:
@@ -82,6 +82,15 @@ def plain_host(host: str) -> str:
         except ValueError:
             raise ValueError(f"host {host!r} is not an IPv4 address") from None
     return host
+
+
+def _idna(host: str) -> bool:
+    """Whether a name in other letters than ASCII's can be looked up (RFC 3490)."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def unix_address(address: str) -> str:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, StrictStr, model_validator
 from balancer.backend import BackendSpec
 from discovery.contract import MAX_ANSWER, Answer, Discovery, DiscoveryError, Options
 from discovery.document import spec_of
+from discovery.entry import plain_host
 from discovery.etcd_gateway import Gateway, Message, TooLargeError
 from discovery.fields import Array, FileName, Flag, Required, Secret, Text
 from discovery.line import parse_line
@@ -29,7 +30,8 @@ MAX_VALUE = 65536
 def _endpoint(text: str) -> str:
     try:
         parts = urlsplit(text)
-        valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        plain_host(parts.hostname or "")
+        valid = parts.scheme in {"http", "https"} and parts.port != 0
         extra = parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment
     except ValueError:
         valid, extra = False, None

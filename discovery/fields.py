@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, StrictBool, StrictStr
 from pydantic_core import Url
@@ -49,6 +50,7 @@ def _url_of(*schemes: str) -> Callable[[str], str]:
             return text
         try:
             Url(text)
+            plain_host(urlsplit(text).hostname or "")
         except ValueError:
             raise ValueError(f"is no valid URL: write {forms}") from None
         return text

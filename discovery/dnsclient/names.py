@@ -1,5 +1,6 @@
 """Names in options."""
 
+import re
 from typing import Annotated
 
 import dns.exception
@@ -10,6 +11,8 @@ from discovery.fields import Required
 
 
 def _dns_name(text: str) -> str:
+    if ":" in text or re.fullmatch(r"[0-9.]+", text):
+        raise ValueError(f"{text[:80]!r} is an address, or has a port: write a name that DNS has, without a port")
     try:
         dns.name.from_text(text)
     except (dns.exception.DNSException, UnicodeError) as error:

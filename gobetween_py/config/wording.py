@@ -37,7 +37,10 @@ def problems_of(
     for error in errors:
         places.setdefault(_place(error, data), []).append(error)
     found = []
-    for place, told in places.items():
+    for place, errors_there in places.items():
+        # Of a list, pydantic counts only the good items, and calls it too short as well.
+        below = any(len(other) > len(place) and other[: len(place)] == place for other in places)
+        told = [error for error in errors_there if not (below and error["type"] == "too_short")]
         where = path_text(path + place)
         if len(told) > 1 and all(_expected(error) for error in told):  # a value that may be of one type or another
             types = " or ".join(dict.fromkeys(_expected(error) for error in told))
@@ -86,7 +89,7 @@ def _problem_of(error: ErrorDetails, where: str, place: Path, model: type[BaseMo
 def not_allowed(where: str, value: object, allowed: list[str]) -> Problem:
     """A value that is none of a few."""
     shown = value_text(value) or "this kind of value"
-    return Problem(where, "is not allowed", shown, ", ".join(allowed), did_you_mean(value, allowed))
+    return Problem(where, "is not allowed", shown, ", ".join(filter(None, allowed)), did_you_mean(value, allowed))
 
 
 def unknown_key(path: Path, key: str, known: list[str]) -> Problem:

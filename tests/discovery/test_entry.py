@@ -17,7 +17,7 @@ def test_ipv6_is_one_host_however_it_is_written(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "a-b_c.example.com", "a.example.com.", "10.0.0.1", "0.0.0.0", "xn--bcher-kva"]
+    "host", ["localhost", "a-b_c.example.com", "a.example.com.", "10.0.0.1", "0.0.0.0", "xn--bcher-kva", "b\u00fccher"]
 )
 def test_names_and_ipv4_stay_as_they_are(host: str) -> None:
     assert make_spec(host, 80).host == host
@@ -43,6 +43,7 @@ def test_names_and_ipv4_stay_as_they_are(host: str) -> None:
         ".a",
         "x" * 64,
         "x." * 127,
+        "\u00fc" * 60,
     ],
 )
 def test_other_hosts_are_refused(host: str) -> None:

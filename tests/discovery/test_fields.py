@@ -22,12 +22,12 @@ def accepts(kind: object, value: object) -> bool:
         (
             HostPort,
             ["a:1", "127.0.0.1:53", "[::1]:65535"],
-            ["a", "a:0", "a:b", "::1:53", ":53", "unix:/a", "a b:1", 53],
+            ["a", "a:0", "a:b", "::1:53", ":53", "unix:/a", "a b:1", "a..b:1", 53],
         ),
         (
             DockerUrl,
             ["unix:///a", "http://a:1", "https://a", "tcp://a:1"],
-            ["a:1", "ftp://a", "unix://a", "http://", 5],
+            ["a:1", "ftp://a", "unix://a", "http://", "http://a..b", 5],
         ),
         (LxdUrl, ["unix:///a", "https://a:8443"], ["http://a", "https://", "https://a:x", "unix:/a"]),
         (Array[Text], [["a"], [], ("a",)], ["a", [5], {"a": 1}, None]),
