@@ -219,6 +219,8 @@ class Loop:
                     self._applied = status.backends = 0
         elif status.last_success is None:
             consequence = "no backends were ever found, none until it answers"
+        elif not status.backends:
+            consequence = "there were no backends, none until it answers"
         else:
             consequence = f"the last {status.backends} backends are kept"
         expected = isinstance(error, DiscoveryError | OSError)  # TimeoutError is an OSError

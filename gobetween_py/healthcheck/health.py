@@ -194,7 +194,7 @@ class Health:
             times = f", {in_a_row} times in a row" if in_a_row > 1 else ""
             self._waiting.discard(backend)
             self._changed(backend, condition, f"{self.options.kind}: {outcome.result}{times}")
-        elif outcome.passed is None and (before is None or before.result != outcome.result):
+        elif outcome.passed is None and (before is None or before.passed is not None):
             log.warning(
                 "%s: the check of backend %s tells nothing, it is %s as before: %s",
                 *(self._name, backend.address, condition.state, outcome.result),

@@ -205,6 +205,14 @@ async def test_a_first_fetch_that_fails_is_an_error_not_silence(caplog: pytest.L
     ]
 
 
+async def test_a_failure_after_an_answer_without_backends_does_not_claim_to_keep_some(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Running(Scripted([], DiscoveryError("gone")), interval="1ms") as running:
+        await running.until(lambda: running.status.failing)
+    assert caplog.messages[-1] == "web: scripted discovery failed: gone; there were no backends, none until it answers"
+
+
 async def test_a_loop_that_takes_over_tells_what_is_kept_of_the_other(caplog: pytest.LogCaptureFixture) -> None:
     """After a reload that changed the options of a source which is down just then, the old backends still serve."""
     async with Running(Scripted([A, B])) as before:

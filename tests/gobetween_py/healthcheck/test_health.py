@@ -1,6 +1,7 @@
 """What checks and failed connects make of the backends of a pool, in virtual time."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Iterator
 
@@ -8,7 +9,7 @@ import pytest
 
 from balancer import Backend, BackendSpec
 from gobetween_py.healthcheck import registry
-from gobetween_py.healthcheck.contract import Options
+from gobetween_py.healthcheck.contract import NoVerdictError, Options
 from gobetween_py.healthcheck.health import Health
 from tests.gobetween_py.healthcheck import virtual
 from tests.gobetween_py.healthcheck.scripted import Scripted, ScriptedOptions, failed, named, pool_of, unclear
@@ -233,17 +234,24 @@ async def test_each_change_is_one_line_with_the_reason(caplog: pytest.LogCapture
 
 @virtual.test
 async def test_what_cannot_be_told_leaves_the_status_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However different it is from check to check: a program may print the time."""
+    numbers = itertools.count(1)
+
+    def unclear_in_many_ways() -> str:
+        raise NoVerdictError(f"nobody knows, for the {next(numbers)}. time")
+
     async with Bench() as bench:
         await asyncio.sleep(1)
         list(lines(caplog))
-        bench.answer(1, unclear)
+        bench.answer(1, unclear_in_many_ways)
         await asyncio.sleep(100)
         assert bench.live() == [1]
         condition = bench.health.conditions[named(bench.pool, 1)]
         assert condition.runs >= 10
-        assert (condition.failures, condition.last_error) == (0, "nobody knows")
+        assert (condition.failures, condition.last_error) == (0, f"nobody knows, for the {next(numbers) - 1}. time")
     assert list(lines(caplog)) == [
-        "WARNING web: the check of backend 10.0.0.1:1 tells nothing, it is healthy as before: nobody knows"
+        "WARNING web: the check of backend 10.0.0.1:1 tells nothing, it is healthy as before: "
+        "nobody knows, for the 1. time"
     ]
 
 
