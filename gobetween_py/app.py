@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
@@ -50,8 +51,8 @@ def run(config: Config, source: Source | None = None, *, watch: bool = False, pi
         return _refuse(f"logging.output: cannot write {config.logging.output}: {error.strerror}")
     raise_file_limit()
     try:
-        with holding_pid(pidfile):
-            uvloop.run(App(config, source).run(watch=watch))
+        with holding_pid(pidfile) as write_pid:
+            uvloop.run(App(config, source).run(watch=watch, on_start=write_pid))
     except (BindError, CertificateError, OutputError) as error:
         return _refuse(str(error))
     except OSError as error:
@@ -102,11 +103,12 @@ class App:
         """What was changed by hand, and does not stand where the config came from."""
         return self._origin.unsaved(self.config)
 
-    async def run(self, *, watch: bool = False) -> None:
+    async def run(self, *, watch: bool = False, on_start: Callable[[], None] = lambda: None) -> None:
         """Start everything, wait for a signal, end in order.
 
         Args:
             watch: whether the config's source is watched, and followed when it changes.
+            on_start: called when everything has started; what it raises ends all of it.
 
         Raises:
             BindError, CertificateError, OutputError: something that the config asks for cannot be had; nothing was
@@ -124,6 +126,7 @@ class App:
             loop.add_signal_handler(signal.SIGUSR1, self._fleet.reopen_logs)
             async with self._changing:
                 await self._fleet.start()
+            on_start()
             tasks.append(asyncio.create_task(self._reload_on_hangup(), name="SIGHUP"))
             source = self._origin.source
             if source is not None and self.config.api.persist and not source.writable:

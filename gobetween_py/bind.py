@@ -89,6 +89,8 @@ def listen_unix(path: str) -> socket.socket:
         sock.close()
         if error.errno == errno.EADDRINUSE:
             why = "it is in use: stop the program that listens there, or choose another path"
+        elif error.errno == errno.EEXIST:
+            why = f"{error.strerror}: choose another path, or remove it"
         else:
             why = f"{error.strerror}: make the directory, with write permission for this user"
         raise BindError(f"cannot listen on unix:{path}: {why}") from error

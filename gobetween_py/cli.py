@@ -22,6 +22,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status: 0, 1 for what went wrong, 2 for a wrong use of the command line."""
+    _open_streams()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file's name may be any bytes
     parser = _parser()
     chosen = parser.parse_args(arguments)
@@ -30,6 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     return command(chosen)
+
+
+def _open_streams() -> None:
+    """Give a program that was started without stdin, stdout or stderr (`>&-`) such as go nowhere.
+
+    Otherwise a client's socket may get one of their numbers, and what a library prints.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def run_balancer(chosen: argparse.Namespace) -> int:

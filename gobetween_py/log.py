@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 log = logging.getLogger("pygobetween")
 
@@ -73,7 +75,43 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-class LogFile(logging.FileHandler):
+class Lossy(logging.Handler):
+    """A handler whose output may be full, or its reader gone: told once on stderr, and in the log when it is over.
+
+    Attributes:
+        lost: lines that could not be written since it went well last; the latest of them may still come.
+    """
+
+    lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        before = self.lost
+        super().emit(record)
+        if before and self.lost == before:
+            self.lost = 0
+            log.warning("the log can be written again; up to %d lines are lost", before)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self.lost += 1
+        if self.lost == 1:
+            name = getattr(self, "baseFilename", "the log")
+            with contextlib.suppress(OSError):
+                print(f"pygobetween: {name} cannot be written: {error.strerror}: lines are lost", file=sys.stderr)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what is left of it does not go into a full disk
+            super().close()
+
+
+class LogStream(Lossy, logging.StreamHandler[TextIO]):
+    """stdout or stderr."""
+
+
+class LogFile(Lossy, logging.FileHandler):
     """A file that is appended to."""
 
     def reopen(self) -> None:
@@ -82,9 +120,12 @@ class LogFile(logging.FileHandler):
         Raises:
             OSError: it cannot be opened; the one before is written on.
         """
-        before = self.setStream(self._open())
+        fresh = self._open()
+        with self.lock or contextlib.nullcontext():
+            before, self.stream = self.stream, fresh
         if before is not None:
-            before.close()
+            with contextlib.suppress(OSError):  # what it holds does not go into a full disk
+                before.close()
 
 
 def configure(level: str, output: str, form: str, *, secrets: Iterable[str] = ()) -> None:
@@ -105,7 +146,7 @@ def handler_of(output: str, form: str, secrets: Iterable[str] = ()) -> logging.H
     """What writes as `configure` says. Raises OSError."""
     handler: logging.Handler
     if output in ("stdout", "stderr"):
-        handler = logging.StreamHandler(getattr(sys, output))
+        handler = LogStream(getattr(sys, output))
     else:
         handler = LogFile(Path(output), encoding="utf-8")
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())

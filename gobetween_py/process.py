@@ -6,7 +6,7 @@ import contextlib
 import os
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -31,16 +31,20 @@ def raise_file_limit() -> None:
 
 
 @contextlib.contextmanager
-def holding_pid(path: Path | None) -> Iterator[None]:
-    """Hold our pid in a file while we run."""
-    if path is None:
-        yield
-        return
+def holding_pid(path: Path | None) -> Iterator[Callable[[], None]]:
+    """Hold our pid in a file, from when what is yielded is called.
+
+    That is to be once we have started: one that cannot, because the same program runs already, leaves that one's alone.
+    """
     mine = f"{os.getpid()}\n"
-    path.write_text(mine)
+
+    def write() -> None:
+        if path is not None:
+            path.write_text(mine)
+
     try:
-        yield
+        yield write
     finally:
         with contextlib.suppress(OSError):
-            if path.read_text() == mine:
+            if path is not None and path.read_text() == mine:
                 path.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import ssl
@@ -164,8 +165,15 @@ def _reason(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"its certificate is not trusted: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the name has no address"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return f"no TLS session: {getattr(error.os_error, 'reason', '') or error.os_error}: is it http://, without TLS?"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "what answers there speaks no HTTP: is that the API of pygobetween, and not https://?"
     if isinstance(error, OSError) and error.errno and error.errno > 0:
-        return os.strerror(error.errno)
+        absent = error.errno in (errno.ECONNREFUSED, errno.ENOENT)
+        return os.strerror(error.errno) + (": does pygobetween run there, with [api] enabled?" if absent else "")
     return str(error) or type(error).__name__
 
 

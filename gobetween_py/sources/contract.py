@@ -89,7 +89,10 @@ class Source(ABC):
         return config
 
     async def changes(self, pace: Pace = Pace()) -> AsyncGenerator[str | ConfigErrors]:  # noqa: B008  # immutable
-        """Each text that differs from the one before, and once why there is none. Goes on until it is closed."""
+        """Each text that differs from the one before, and once why there is none; then the text that there is again.
+
+        Goes on until it is closed.
+        """
         backoff, clock = Backoff(pace), asyncio.get_running_loop().time
         failing = False
         while True:
@@ -98,10 +101,10 @@ class Source(ABC):
                 async with aclosing(self._moments()) as moments:
                     async for _ in moments:
                         before, text = self.text, await self.read()
-                        if failing:
-                            failing = False
+                        recovered, failing = failing, False
+                        if recovered:
                             log.info("%s: can be read again", self.name)
-                        if text != before:
+                        if text != before or recovered:  # the failure is the last that was heard, and over now
                             yield text
             except Exception as error:  # following goes on whatever happens
                 if not failing:

@@ -65,7 +65,7 @@ def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path):
 def test_a_file_in_the_way_is_not_removed(tmp_path: Path):
     path = tmp_path / "precious"
     path.write_text("data")
-    with pytest.raises(BindError, match="something that is no socket is there"):
+    with pytest.raises(BindError, match="something that is no socket is there: choose another path"):
         listen_unix(str(path))
     assert path.read_text() == "data"
 

@@ -117,3 +117,32 @@ def test_a_standard_stream_is_not_touched_by_reopening(capfd: pytest.CaptureFixt
     reopen()
     logging.getLogger("pygobetween").warning("here")
     assert capfd.readouterr().err.endswith(": here\n")
+
+
+def test_a_log_that_cannot_be_written_is_told_once_and_when_it_can_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """In a line each, not in a trace for every line that is lost."""
+    target = tmp_path / "log"
+    target.symlink_to("/dev/full")
+    configure("info", str(target), "text")
+    logger = logging.getLogger("pygobetween")
+    for _ in range(3):
+        logger.info("lost")
+    assert capsys.readouterr().err == (
+        f"pygobetween: {target} cannot be written: No space left on device: lines are lost\n"
+    )
+    target.unlink()
+    reopen()
+    logger.info("heard")
+    assert "the log can be written again; up to 3 lines are lost" in target.read_text()
+    logger.info("and on")
+    assert target.read_text().count("again") == 1
+
+
+def test_a_log_on_a_full_disk_can_be_left_for_another(tmp_path: Path):
+    configure("info", "/dev/full", "text")
+    logging.getLogger("pygobetween").info("lost")
+    target = logged(tmp_path)
+    logging.getLogger("pygobetween").info("heard")
+    assert target.read_text().endswith("heard\n")

@@ -241,7 +241,8 @@ def test_the_api_may_be_a_unix_socket(serve: Serve, line: str, tmp_path: Path):
     assert Shell(f"unix:{tmp_path}/api").good("status").endswith("ready\n")
     gone = Shell(f"unix:{tmp_path}/gone").run("status")
     assert gone.returncode == 1
-    assert gone.stderr == f"pygobetween: unix:{tmp_path}/gone: No such file or directory\n"
+    hint = "does pygobetween run there, with [api] enabled?"
+    assert gone.stderr == f"pygobetween: unix:{tmp_path}/gone: No such file or directory: {hint}\n"
 
 
 def test_the_api_may_want_tls_and_a_certificate(serve: Serve, line: str, tmp_path: Path):
@@ -262,7 +263,9 @@ def test_the_api_may_want_tls_and_a_certificate(serve: Serve, line: str, tmp_pat
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        (f"http://{LOOPBACK}:1", "Connection refused"),
+        (f"http://{LOOPBACK}:1", "Connection refused: does pygobetween run there, with [api] enabled?"),
+        ("unix:/missing.sock", "No such file or directory: does pygobetween run there"),
+        ("http://missing.invalid", "the name has no address"),
         ("127.0.0.1:8888", "is no address of an API"),
         (f"http://admin:{PASSWORD.replace(' ', '')}@localhost:1", "credentials do not belong into the address"),
     ],
@@ -279,6 +282,14 @@ def test_something_else_than_the_api_is_told_as_such(nginx: Nginx):
     done = Shell(f"http://{LOOPBACK}:{nginx.port}").run("servers")
     assert done.returncode == 1
     assert done.stderr == "pygobetween: HTTP 404 Not Found: is that the API of pygobetween?\n"
+
+
+def test_an_api_without_tls_is_not_asked_with_it(served: tuple[Shell, Balancer]):
+    shell, _ = served
+    done = shell.run("status", "--api", shell.variables["PYGOBETWEEN_API"].replace("http:", "https:"))
+    assert done.returncode == 1
+    assert "is it http://, without TLS?" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_ctrl_c_while_waiting_is_no_traceback(served: tuple[Shell, Balancer], line: str):

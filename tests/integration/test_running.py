@@ -155,6 +155,30 @@ def test_the_pid_file_lives_as_long_as_the_process(tmp_path: Path):
     assert not pidfile.exists()
 
 
+def test_a_second_start_that_fails_leaves_the_pid_file_of_the_first(tmp_path: Path):
+    """Whoever signals by it, logrotate say, still reaches the one that runs."""
+    pidfile = tmp_path / "pid"
+    pidfile.write_text("4711\n")
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        result = run("-c", write(tmp_path, f"{LOOPBACK}:{taken.getsockname()[1]}"), "-p", pidfile)
+    assert result.returncode == 1
+    assert pidfile.read_text() == "4711\n"
+
+
+def test_it_runs_without_standard_streams(tmp_path: Path):
+    """What lies under their numbers is no client's socket."""
+    port = free_port()
+    command = [sys.executable, "-m", "gobetween_py", "-c", write(tmp_path, f"{LOOPBACK}:{port}")]
+    process = subprocess.Popen(["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], cwd=ROOT)
+    try:
+        connect_at_last(port).close()
+        assert {os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in range(3)} == {os.devnull}
+    finally:
+        process.terminate()
+        process.wait(10)
+    assert process.returncode == 0
+
+
 def test_a_pid_file_that_cannot_be_written_is_told(tmp_path: Path):
     result = run("-c", write(tmp_path, f"{LOOPBACK}:{free_port()}"), "-p", tmp_path / "missing" / "pid")
     assert result.returncode == 1

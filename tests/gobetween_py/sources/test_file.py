@@ -140,14 +140,15 @@ async def test_a_link_that_is_set_to_another_file_is_told_of(tmp_path: Path):
 
 
 async def test_a_file_that_is_gone_is_told_of_once_and_again_when_it_is_back(file: Path):
+    """Also when it says what it said before: the failure is over, which metrics and the API are to tell."""
     async with followed(file) as following:
         file.unlink()
         gone = f"{file}: there is no such file"
         await following.until(gone)
         file.write_text(ONE)
-        await following.until(gone)
+        await following.until(gone, ONE)
         file.write_text(TWO)
-        await following.until(gone, TWO)
+        await following.until(gone, ONE, TWO)
 
 
 async def test_a_file_that_is_read_between_its_emptying_and_its_text_is_read_again(file: Path):
