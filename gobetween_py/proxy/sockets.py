@@ -38,6 +38,12 @@ def acknowledge(sock: CSocket) -> None:
         sock.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
 
 
+def cork(sock: CSocket) -> None:
+    """Hold back what is sent from now on, until `push` or the end of the stream: all of it goes together."""
+    with contextlib.suppress(OSError):  # a UNIX socket has no packets
+        sock.setsockopt(IPPROTO_TCP, TCP_CORK, 1)
+
+
 def push(sock: CSocket) -> None:
     """Send what MSG_MORE or TCP_CORK hold back."""
     with contextlib.suppress(OSError):  # a UNIX socket holds nothing back

@@ -20,7 +20,6 @@ yet: the half OWES the end until the opposite half has read them.
 from __future__ import annotations
 
 import _socket
-import contextlib
 import socket
 import ssl
 from collections.abc import Callable
@@ -40,7 +39,7 @@ from gobetween_py.proxy.relay import (
     STALLED,
     Half,
 )
-from gobetween_py.proxy.sockets import IPPROTO_TCP, TCP_CORK, push, unread
+from gobetween_py.proxy.sockets import cork, push, unread
 
 if TYPE_CHECKING:
     from gobetween_py.proxy.secured import SecuredConnection
@@ -172,7 +171,7 @@ class TlsHalf(Half):
             self.opposite.resume()
         if events & ENDING:
             if not self.state & LAST and self.end_sink is not None:
-                self._cork()
+                cork(self.sink)
             self.state |= LAST
             if events & ERROR and self.state & (FINISHED | STALLED):
                 connection.reset(self.source)
@@ -274,18 +273,15 @@ class TlsHalf(Half):
         except OSError:  # ENOTCONN: the sink was reset meanwhile
             connection.reset(self.sink)
 
-    def _cork(self) -> None:
-        """Have the last bytes wait for close_notify and FIN, to go with them in one packet instead of three."""
-        with contextlib.suppress(OSError):  # a UNIX socket has no packets
-            self.sink.setsockopt(IPPROTO_TCP, TCP_CORK, 1)
-
     def _notify(self, shutdown: Callable[[], object]) -> bool:
         """Send close_notify; False when it has to wait, or the sink is gone."""
         if not self.opposite.state & FINISHED:
             if unread(self.opposite.fd):
                 push(self.sink)
+                self.state &= ~LAST
                 return False
-            self._cork()  # who hears it at once may answer before the second call has read
+            if not self.state & LAST:  # else it is corked already
+                cork(self.sink)  # who hears it at once may answer before the second call has read
         try:
             shutdown()
         except ssl.SSLWantWriteError:
