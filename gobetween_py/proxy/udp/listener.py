@@ -87,6 +87,7 @@ class UdpListener(Front[Receiver]):
         asked = settings.datagrams
         self.max_requests = asked.max_requests
         self.max_responses = asked.max_responses
+        self.hash_port = asked.hash_port
         self.transparent = self.source is not None and self.source.transparent
         self.unanswered = asked.max_requests == 1 and not asked.max_responses
         if not self.idle_ticks:
@@ -150,7 +151,7 @@ class UdpListener(Front[Receiver]):
             told(host, port, reason)
 
     def _pick(self, host: str, port: int) -> Backend | None:
-        client = f"{host}#{port}" if self.settings.datagrams.hash_port else host
+        client = f"{host}#{port}" if self.hash_port else host
         backend = self.acquire(client, self.avoided)
         return self.acquire(client) if backend is None and self.avoided else backend
 
@@ -172,7 +173,7 @@ class UdpListener(Front[Receiver]):
 
     def dial(self, receiver: Origin, client: Hashable, backend: Backend) -> CSocket:
         """Return a socket to a backend for the datagrams of one client. Raises OSError."""
-        header = self._introduction(receiver, client, backend)
+        header = self._introduction(receiver, client, backend) if self.settings.stages else b""
         if self.source is None:
             return connected(backend, header=header)
         return connected(backend, self.source, *receiver.address_of(client), header=header)

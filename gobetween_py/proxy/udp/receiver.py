@@ -81,21 +81,21 @@ class Receiver:
         One at first. If the next batch of events has this socket again there are more, and it is read until a read
         fails: that costs an exception, 0.9 µs, which a single client's datagrams are spared.
         """
-        receive, find = self.receive, self._sessions.get
         batch = self._reactor.batches
         burst = BURST if batch == self._batch + 1 else ONE
         self._batch = batch
         for _ in burst:
             try:
-                size, client = receive(BUFFER)
+                size, client = self.receive(BUFFER)
             except BlockingIOError:
                 return
             except OSError as error:
                 self.unreadable(error)
                 return
-            session = find(client)
-            if (session is None or not session.send(VIEW[:size])) and self._open:
-                self.listener.take(self, client, VIEW[:size])
+            session = self._sessions.get(client)
+            data = VIEW[:size]
+            if (session is None or not session.send(data)) and self._open:
+                self.listener.take(self, client, data)
 
     def unreadable(self, error: OSError) -> None:
         """Reading a datagram has failed."""
@@ -149,7 +149,9 @@ class Receiver:
 
     def ended(self, session: Session) -> None:
         """The session sends no more answers."""
-        self.forget(session)
+        sessions, client = self._sessions, session.client
+        if sessions.get(client) is session:
+            del sessions[client]
         self._using -= 1
         if not self._open:
             self._close_unused()
